@@ -1,0 +1,1 @@
+"""High-level interfaces: a video in, tracks out."""

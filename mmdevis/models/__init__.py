@@ -1,0 +1,1 @@
+"""Models: the video model, the image model and their parts."""

@@ -1,0 +1,1 @@
+"""Batching and normalisation of clips."""

@@ -1,0 +1,1 @@
+"""Trackers: from clip predictions to tracks."""

@@ -1,0 +1,1 @@
+"""Temporal deformable attention, one operator with several backends."""

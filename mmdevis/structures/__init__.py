@@ -1,0 +1,1 @@
+"""Data structures passed between parts."""

@@ -1,0 +1,1 @@
+"""Small helpers. Imports nothing by itself, so that the environment report works without frameworks."""
