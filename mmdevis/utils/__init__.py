@@ -1,1 +1,4 @@
-"""Small helpers. Imports nothing by itself, so that the environment report works without frameworks."""
+"""Small helpers.
+
+Imports nothing by itself, so that the environment report works where a framework is missing.
+"""

@@ -1,39 +1,49 @@
-"""Lets safe checkpoint loading (`torch.load(..., weights_only=True)`) read what mmengine's runner writes.
+"""What safe checkpoint loading must know to read what mmengine's runner writes.
 
-mmengine stores its message hub in every checkpoint: history buffers that hold numpy arrays. Since torch 2.6 `torch.load`
-is safe by default and refuses classes it does not know; mmengine 0.10.7 does not tell it about its own, so it cannot
-load its own checkpoints there (later continuations do). Naming the few harmless classes keeps loading safe; turning
-safe loading off would let a checkpoint file run any code.
+mmengine stores its message hub in every checkpoint: history buffers that hold numpy arrays. Since
+torch 2.6 `torch.load` is safe by default and refuses classes it does not know; mmengine 0.10.7 does
+not tell it about its own, so it cannot load its own checkpoints there (later continuations do).
+Naming the few harmless classes keeps loading safe; turning safe loading off would let a checkpoint
+file run any code.
 """
 
 from __future__ import annotations
 
 import numpy as np
+import torch
+
+from .versions import parse_version
 
 
 def mmengine_safe_globals() -> list[object]:
-    """Lists the classes that occur in a checkpoint of mmengine's runner besides tensors and plain Python types.
+    """Lists what occurs in a checkpoint of mmengine's runner besides tensors and plain types.
 
     Returns:
-        Classes and functions that only build data. `getattr`, which is not harmless, is not needed.
+        Classes and functions that only build data, some as `(object, full name)`: the name under
+        which a file written with the other major version of numpy knows it. `getattr`, which is not
+        harmless, is not needed.
     """
     from mmengine.logging.history_buffer import HistoryBuffer
 
     core = np._core if hasattr(np, '_core') else np.core  # renamed in numpy 2
     dtypes = {type(np.dtype(kind)) for kind in ('bool', 'u1', 'i4', 'u4', 'i8', 'u8', 'f4', 'f8')}
-    # Both names of a function: a file written under numpy 1 names numpy.core, one written under numpy 2 numpy._core.
-    return [
+    functions = [core.multiarray._reconstruct, core.multiarray.scalar]
+    allowed = [
         HistoryBuffer,
         np.ndarray,
         np.dtype,
-        core.multiarray._reconstruct,
-        core.multiarray.scalar,
+        *functions,
         *sorted(dtypes, key=lambda dtype: dtype.__name__),
     ]
+    if parse_version(torch.__version__) >= (2, 6):  # earlier ones take no (object, name) pairs
+        allowed += [
+            (function, f'numpy.{package}.multiarray.{function.__name__}')
+            for package in ('core', '_core')
+            for function in functions
+        ]
+    return allowed
 
 
 def register_safe_globals() -> None:
-    """Tells torch's safe loading about `mmengine_safe_globals`, for this process. Harmless to repeat."""
-    import torch
-
+    """Tells torch's safe loading about `mmengine_safe_globals`; harmless to repeat."""
     torch.serialization.add_safe_globals(mmengine_safe_globals())

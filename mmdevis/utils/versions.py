@@ -1,9 +1,10 @@
 """Which framework packages are installed, and whether mmdevis can work with them.
 
-Two brands exist of the same three frameworks, importing under the same names: OpenMMLab's own `mmcv`, `mmengine`,
-`mmdet`, and their maintained continuations `onedl-mmcv`, `onedl-mmengine`, `onedl-mmdetection`. Everything here reads
-package metadata first and imports as little as possible: importing `mmdet` beside a wrong `mmcv` fails with an
-assertion that names neither a command nor the other brand.
+Two brands exist of the same three frameworks, importing under the same names: OpenMMLab's own
+`mmcv`, `mmengine`, `mmdet`, and their maintained continuations `onedl-mmcv`, `onedl-mmengine`,
+`onedl-mmdetection`. Everything here reads package metadata first and imports as little as possible:
+importing `mmdet` beside a wrong `mmcv` fails with an assertion that names neither a command nor the
+other brand.
 """
 
 from __future__ import annotations
@@ -44,7 +45,8 @@ class Installed:
     Attributes:
         name: Import name, such as `mmcv`.
         version: Version string, or None when the package is not installed.
-        brand: `onedl`, `openmmlab`, or None when it cannot be told (no metadata) or does not apply (torch).
+        brand: `onedl`, `openmmlab`, or None when it cannot be told (no metadata) or does not apply
+            (torch).
         distribution: Name that `pip` knows, or None.
     """
 
@@ -124,7 +126,8 @@ def install_command(brand: str, names: tuple[str, ...] = ('mmengine', 'mmcv', 'm
         names: Import names of what to install.
 
     Returns:
-        A command line. Build isolation is off because mmcv compiles against the torch that is there.
+        A command line. Build isolation is off because mmcv compiles against the torch that is
+        there.
     """
     requirements = [f'{DISTRIBUTIONS[brand][name]}=={PINNED[brand][name]}' for name in names]
     return 'MMCV_WITH_OPS=1 pip install --no-build-isolation ' + ' '.join(requirements)
@@ -132,9 +135,10 @@ def install_command(brand: str, names: tuple[str, ...] = ('mmengine', 'mmcv', 'm
 
 def _both_commands() -> str:
     return (
-        f'  {install_command(ONEDL)}\nor, with the original OpenMMLab packages,\n  {install_command(OPENMMLAB)}\n'
-        'but not both: they import under the same names. (`make setup` in the mmdevis folder does all of this; '
-        'docs/install.md explains the messages that can come up.)'
+        f'  {install_command(ONEDL)}\n'
+        f'or, with the original OpenMMLab packages,\n  {install_command(OPENMMLAB)}\n'
+        'but not both: they import under the same names. (`make setup` in the mmdevis folder does '
+        'all of this; docs/install.md explains the messages that can come up.)'
     )
 
 
@@ -145,7 +149,8 @@ def check_frameworks() -> dict[str, Installed]:
         What was found, by import name.
 
     Raises:
-        ImportError: Naming every package that is missing or of a wrong version, both brands, and the commands.
+        ImportError: Naming every package that is missing or of a wrong version, both brands, and
+            the commands.
     """
     found = {name: find_installed(name) for name in ACCEPTED}
     problems = []
@@ -199,8 +204,8 @@ def _brand_problems(found: dict[str, Installed]) -> list[str]:
         and parse_version(mmcv.version) >= (2, 2)
     ):
         problems.append(
-            f'mmdet {mmdet.version} refuses {mmcv.distribution} {mmcv.version} (it accepts mmcv < 2.2.0): '
-            'take all three packages from one brand'
+            f'mmdet {mmdet.version} refuses {mmcv.distribution} {mmcv.version} (it accepts '
+            'mmcv < 2.2.0): take all three packages from one brand'
         )
     return problems
 
@@ -209,7 +214,8 @@ def check_operators() -> None:
     """Checks that mmcv's compiled operators can be loaded.
 
     Raises:
-        ImportError: Saying why they cannot (built without them, built for another torch) and what to do.
+        ImportError: Saying why they cannot (built without them, built for another torch) and what
+            to do.
     """
     try:
         importlib.import_module('mmcv._ext')
@@ -226,11 +232,13 @@ def check_operators() -> None:
     else:
         why = 'loading them failed'
     rebuild = (
-        'MMCV_WITH_OPS=1 CFLAGS=-g0 pip install --no-build-isolation --no-deps --force-reinstall --no-cache-dir '
+        'MMCV_WITH_OPS=1 CFLAGS=-g0 pip install --no-build-isolation --no-deps '
+        '--force-reinstall --no-cache-dir '
         f'{DISTRIBUTIONS[brand]["mmcv"]}=={PINNED[brand]["mmcv"]}'
     )
     raise ImportError(
         f'{mmcv.distribution or "mmcv"} {mmcv.version} cannot load its compiled operators: {why}.\n'
-        f'  cause: {reason}\nMMDetection and mmdevis need them. Build them for this torch (10 to 20 minutes on 2 cores, '
-        f'needs g++ and Python.h):\n  {rebuild}\nor run `make setup` in the mmdevis folder.'
+        f'  cause: {reason}\nMMDetection and mmdevis need them. Build them for this torch (10 to '
+        f'20 minutes on 2 cores, needs g++ and Python.h):\n  {rebuild}\n'
+        'or run `make setup` in the mmdevis folder.'
     ) from reason
