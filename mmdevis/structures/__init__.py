@@ -1,1 +1,7 @@
-"""Data structures passed between parts."""
+"""Data that travels between the model, the tracker and the people who read results."""
+
+from .clip_prediction import ClipPrediction
+from .rle import RLE, encode_masks, rle_to_bboxes
+from .tracks import FrameTracks, Track
+
+__all__ = ['RLE', 'ClipPrediction', 'FrameTracks', 'Track', 'encode_masks', 'rle_to_bboxes']
