@@ -1,1 +1,15 @@
-"""Transforms of clips."""
+"""Transforms of clips and videos."""
+
+from .instances import RecomputeBoxesFromMasks
+from .load_frame import FrameError, LoadFrame
+from .pack_lazy_video import PackLazyVideo
+from .sample_clip import SampleClip, back_and_forth
+
+__all__ = [
+    'FrameError',
+    'LoadFrame',
+    'PackLazyVideo',
+    'RecomputeBoxesFromMasks',
+    'SampleClip',
+    'back_and_forth',
+]
