@@ -1,0 +1,44 @@
+# OVIS: 607 training and 140 validation videos with heavy occlusion, 25 classes.
+_base_ = './clip_pipelines.py'
+
+dataset_type = 'OVISClipDataset'
+data_root = 'data/ovis/'
+
+train_dataloader = dict(
+    batch_size=1,
+    num_workers=2,
+    persistent_workers=True,
+    sampler=dict(type='DefaultSampler', shuffle=True),
+    dataset=dict(
+        type=dataset_type,
+        data_root=data_root,
+        ann_file='annotations_train.json',
+        data_prefix=dict(img_path='train'),
+        num_frames=6,
+        pipeline={{_base_.train_pipeline}},
+    ),
+)
+val_dataloader = dict(
+    batch_size=1,
+    num_workers=0,
+    drop_last=False,
+    sampler=dict(type='DefaultSampler', shuffle=False, round_up=False),
+    dataset=dict(
+        type=dataset_type,
+        data_root=data_root,
+        ann_file='annotations_valid.json',
+        data_prefix=dict(img_path='valid'),
+        test_mode=True,
+        pipeline={{_base_.test_pipeline}},
+    ),
+)
+test_dataloader = val_dataloader
+# The annotations are not public: testing writes the file to submit. For local numbers see
+# tools/dataset_converters/split_minival.py.
+val_evaluator = dict(
+    type='VISMetric',
+    metric='youtube_vis_ap',
+    outfile_prefix='./work_dirs/ovis/results',
+    format_only=True,
+)
+test_evaluator = val_evaluator
