@@ -16,7 +16,8 @@ class ClipPrediction:
     trajectory and class); they then share one row of ``masks`` through ``mask_index``.
 
     Args:
-        frame_indices (Tensor): (T,) long, numbers of the frames in the video, strictly increasing.
+        frame_indices (Tensor): (T,) long, numbers of the frames in the video. They increase, unless
+            a short video was extended back and forth; :meth:`head` cuts that extension off.
         scores (Tensor): (K, T) float in 0..1.
         labels (Tensor): (K,) long, 0-based classes.
         masks (Tensor): (U, T, H, W) float probabilities in 0..1 at the video's original size.
@@ -27,8 +28,8 @@ class ClipPrediction:
             tracks (only the last clip of a video, which is moved back to end at the last frame).
 
     Raises:
-        ValueError: If shapes do not fit together, frames are not increasing or ``num_ignored`` is
-            outside 0..T-1. The message names the field.
+        ValueError: If shapes do not fit together or ``num_ignored`` is outside 0..T-1. The message
+            names the field.
     """
 
     frame_indices: Tensor
@@ -45,11 +46,6 @@ class ClipPrediction:
             raise ValueError(
                 'ClipPrediction.frame_indices must be a non-empty list of frame numbers, got '
                 f'shape {tuple(self.frame_indices.shape)}'
-            )
-        if (self.frame_indices.diff() <= 0).any():
-            raise ValueError(
-                'ClipPrediction.frame_indices must increase strictly, got '
-                f'{self.frame_indices.tolist()}; cut the repeated frames of a short video first'
             )
         num, length = len(self.labels), len(self.frame_indices)
         self._expect('labels', self.labels, (num,))
@@ -107,3 +103,15 @@ class ClipPrediction:
         if self.mask_index is None:
             return torch.arange(self.num_instances, device=self.masks.device)
         return self.mask_index.to(self.masks.device)
+
+    def head(self, num_frames: int) -> ClipPrediction:
+        """The same instances in the first ``num_frames`` frames only (views, nothing is copied)."""
+        return ClipPrediction(
+            frame_indices=self.frame_indices[:num_frames],
+            scores=self.scores[:, :num_frames],
+            labels=self.labels,
+            masks=self.masks[:, :num_frames],
+            centers=self.centers[:, :num_frames],
+            mask_index=self.mask_index,
+            num_ignored=min(self.num_ignored, num_frames - 1),
+        )
