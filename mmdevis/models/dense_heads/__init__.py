@@ -1,1 +1,6 @@
-"""Classification and box heads."""
+"""Class, box and mask heads."""
+
+from .deformable_mask_detr_head import DeformableMaskDETRHead
+from .devis_head import DeVISHead
+
+__all__ = ['DeVISHead', 'DeformableMaskDETRHead']

@@ -1,1 +1,5 @@
 """Video instance segmentation models."""
+
+from .devis import DeVIS
+
+__all__ = ['DeVIS']

@@ -1,0 +1,204 @@
+"""State dicts of the official DeVIS release, to and from ours."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from .renaming import RenameTable
+from .swin import from_mmdet_merging, is_swin_merging, to_mmdet_merging
+
+# Rows of the release's 91 COCO logits (category id - 1) that hold MMDetection's 80 classes.
+_UNUSED_COCO_IDS = {12, 26, 29, 30, 45, 66, 68, 69, 71, 83, 91}
+COCO_ROWS = tuple(i - 1 for i in range(1, 92) if i not in _UNUSED_COCO_IDS)
+
+# The release stores the box branches twice under two names.
+_BOX_ALIAS = 'def_detr.transformer.decoder.bbox_embed.'
+_BOX_KEY = 'def_detr.bbox_embed.'
+
+_TRANSFORMER = 'def_detr.transformer.'
+_ATTENTION = 'bbox_head.mask_head.attentions.'
+_MASK = 'bbox_head.mask_head.'
+
+_SWIN = [
+    ('patch_embed.proj.{p}', 'patch_embed.projection.{p}'),
+    ('patch_embed.norm.{p}', 'patch_embed.norm.{p}'),
+    ('layers.{i}.blocks.{j}.attn.{p}', 'stages.{i}.blocks.{j}.attn.w_msa.{p}'),
+    ('layers.{i}.blocks.{j}.mlp.fc1.{p}', 'stages.{i}.blocks.{j}.ffn.layers.0.0.{p}'),
+    ('layers.{i}.blocks.{j}.mlp.fc2.{p}', 'stages.{i}.blocks.{j}.ffn.layers.1.{p}'),
+    ('layers.{i}.blocks.{j}.norm{k}.{p}', 'stages.{i}.blocks.{j}.norm{k}.{p}'),
+    ('layers.{i}.downsample.{p}', 'stages.{i}.downsample.{p}'),
+    ('norm{i}.{p}', 'norm{i}.{p}'),
+]
+
+_PARTS = [
+    ('def_detr.backbone.1.temporal_embed', 'positional_encoding.temporal_embed'),
+    (_TRANSFORMER + 'level_embed', 'level_embed'),
+    (_TRANSFORMER + 'reference_points.{p}', 'reference_points_fc.{p}'),
+    (_TRANSFORMER + 'encoder.layers.{i}.norm1.{p}', 'encoder.layers.{i}.norms.0.{p}'),
+    (_TRANSFORMER + 'encoder.layers.{i}.norm2.{p}', 'encoder.layers.{i}.norms.1.{p}'),
+    (_TRANSFORMER + 'encoder.layers.{i}.linear1.{p}', 'encoder.layers.{i}.ffn.layers.0.0.{p}'),
+    (_TRANSFORMER + 'encoder.layers.{i}.linear2.{p}', 'encoder.layers.{i}.ffn.layers.1.{p}'),
+    (_TRANSFORMER + 'encoder.layers.{i}.self_attn.{p}', 'encoder.layers.{i}.self_attn.{p}'),
+    # The release numbers the norms by age of the code: norm1 follows the cross-attention.
+    (_TRANSFORMER + 'decoder.layers.{i}.norm2.{p}', 'decoder.layers.{i}.norms.0.{p}'),
+    (_TRANSFORMER + 'decoder.layers.{i}.norm1.{p}', 'decoder.layers.{i}.norms.1.{p}'),
+    (_TRANSFORMER + 'decoder.layers.{i}.norm3.{p}', 'decoder.layers.{i}.norms.2.{p}'),
+    (_TRANSFORMER + 'decoder.layers.{i}.linear1.{p}', 'decoder.layers.{i}.ffn.layers.0.0.{p}'),
+    (_TRANSFORMER + 'decoder.layers.{i}.linear2.{p}', 'decoder.layers.{i}.ffn.layers.1.{p}'),
+    (_TRANSFORMER + 'decoder.layers.{i}.self_attn.{p}', 'decoder.layers.{i}.self_attn.attn.{p}'),
+    (_TRANSFORMER + 'decoder.layers.{i}.cross_attn.{p}', 'decoder.layers.{i}.cross_attn.{p}'),
+    ('def_detr.class_embed.{i}.{p}', 'bbox_head.cls_branches.{i}.{p}'),
+    (_BOX_KEY + '{i}.layers.0.{p}', 'bbox_head.reg_branches.{i}.0.{p}'),
+    (_BOX_KEY + '{i}.layers.1.{p}', 'bbox_head.reg_branches.{i}.2.{p}'),
+    (_BOX_KEY + '{i}.layers.2.{p}', 'bbox_head.reg_branches.{i}.4.{p}'),
+    ('def_detr.query_embed.{p}', 'query_embedding.{p}'),
+    ('bbox_attention.q_linear.{p}', _ATTENTION + '0.q_proj.{p}'),
+    ('bbox_attention.k_linear.{p}', _ATTENTION + '0.k_proj.{p}'),
+    ('bbox_attention.q_linear_{i}.{p}', _ATTENTION + '{i}.q_proj.{p}'),
+    ('bbox_attention.k_linear_{i}.{p}', _ATTENTION + '{i}.k_proj.{p}'),
+    ('mask_head.lay1.{p}', _MASK + 'stem.0.0.{p}'),
+    ('mask_head.gn1.{p}', _MASK + 'stem.0.1.{p}'),
+    ('mask_head.lay2.{p}', _MASK + 'stem.1.0.{p}'),
+    ('mask_head.gn2.{p}', _MASK + 'stem.1.1.{p}'),
+    *(
+        pair
+        for i in range(3)
+        for pair in (
+            (f'mask_head.lay{i + 3}.{{p}}', f'{_MASK}blocks.{i}.0.{{p}}'),
+            (f'mask_head.gn{i + 3}.{{p}}', f'{_MASK}blocks.{i}.1.{{p}}'),
+            (f'mask_head.adapter{i + 1}.{{p}}', f'{_MASK}adapters.{i}.{{p}}'),
+        )
+    ),
+]
+
+
+def _table(swin: bool, temporal_head: bool, neck_levels: int) -> RenameTable:
+    """Renaming for one kind of model.
+
+    Args:
+        swin: Swin backbone instead of ResNet.
+        temporal_head: 3-d convolution mask head.
+        neck_levels: Levels that the neck maps from the backbone (the rest are extra levels).
+    """
+    pairs = list(_PARTS)
+    body = 'def_detr.backbone.0.body.'
+    if swin:
+        pairs += [(body + left, 'backbone.' + right) for left, right in _SWIN]
+    else:
+        pairs.append((body + '{p}', 'backbone.{p}'))
+    for level in range(8):
+        ours = f'convs.{level}' if level < neck_levels else f'extra_convs.{level - neck_levels}'
+        pairs += [
+            (f'def_detr.input_proj.{level}.0.{{p}}', f'neck.{ours}.conv.{{p}}'),
+            (f'def_detr.input_proj.{level}.1.{{p}}', f'neck.{ours}.gn.{{p}}'),
+        ]
+    predictor = 'conv_head_3d.{p}' if temporal_head else 'mask_head.out_lay.{p}'
+    pairs.append((predictor, _MASK + 'predictor.{p}'))
+    return RenameTable(pairs)
+
+
+def _table_for(target: Mapping[str, Tensor]) -> RenameTable:
+    """Renaming for the model whose state dict is given."""
+    levels = {key.split('.')[2] for key in target if key.startswith('neck.convs.')}
+    return _table(
+        swin=any(key.startswith('backbone.stages.') for key in target),
+        temporal_head=_MASK + 'predictor.0.weight' in target,
+        neck_levels=len(levels),
+    )
+
+
+def convert_official(
+    source: Mapping[str, Tensor], target: Mapping[str, Tensor]
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Rename an official state dict for one of our models, strictly.
+
+    Args:
+        source: State dict of the release.
+        target: State dict of our model, gives names and shapes.
+
+    Returns:
+        - our state dict
+        - what our model has no place for but ``--reverse`` needs: the class rows of the release's
+          91 COCO logits, by official key
+
+    Raises:
+        ValueError: If a key of either side has no partner or shapes differ; all are named.
+    """
+    table = _table_for(target)
+    converted: dict[str, Tensor] = {}
+    extra: dict[str, Tensor] = {}
+    problems: list[str] = []
+    for key, value in source.items():
+        if key.startswith(_BOX_ALIAS):
+            twin = source.get(_BOX_KEY + key[len(_BOX_ALIAS) :])
+            if twin is None or not torch.equal(twin, value):
+                problems.append(f'{key}: should equal its twin below {_BOX_KEY}')
+            continue
+        name = table.right(key)
+        if name is None or name not in target:
+            problems.append(f'{key}: the model of the config has no such part (as {name})')
+            continue
+        wanted = target[name]
+        if is_swin_merging(name):
+            value = to_mmdet_merging(name, value)
+        if name.startswith('bbox_head.cls_branches.') and (len(value), len(wanted)) == (91, 80):
+            extra[key] = value
+            value = value[list(COCO_ROWS)]
+        if value.shape != wanted.shape:
+            problems.append(
+                f'{key}: shape {tuple(value.shape)}, the config wants {tuple(wanted.shape)}'
+            )
+            continue
+        converted[name] = value
+    for name in target:
+        if name not in converted and not name.endswith('num_batches_tracked'):
+            known = table.left(name)
+            if not any(line.startswith(f'{known}:') for line in problems):
+                problems.append(f'{known or name}: missing in the checkpoint')
+    if problems:
+        raise ValueError(
+            'checkpoint and config do not belong together:\n  ' + '\n  '.join(sorted(problems))
+        )
+    # MMDetection counts batches in its batch norms; the release's frozen ones do not.
+    counters = {k: torch.zeros_like(v) for k, v in target.items() if k not in converted}
+    return {name: converted.get(name, counters.get(name)) for name in target}, extra
+
+
+def revert_to_official(
+    source: Mapping[str, Tensor], extra: Mapping[str, Tensor] | None = None
+) -> dict[str, Tensor]:
+    """Rename our state dict for the official release.
+
+    Args:
+        source: Our state dict.
+        extra: Second result of :func:`convert_official`, by official key.
+
+    Returns:
+        The official state dict; what was converted before comes back unchanged.
+
+    Raises:
+        ValueError: If a key of ours has no official name; all are named.
+    """
+    table = _table_for(source)
+    official: dict[str, Tensor] = {}
+    unknown: list[str] = []
+    for name, value in source.items():
+        if name.endswith('num_batches_tracked'):
+            continue
+        key = table.left(name)
+        if key is None:
+            unknown.append(name)
+            continue
+        if is_swin_merging(name):
+            value = from_mmdet_merging(name, value)
+        if extra and key in extra:
+            rows = extra[key].clone()
+            rows[list(COCO_ROWS)] = value
+            value = rows
+        official[key] = value
+        if key.startswith(_BOX_KEY):
+            official[_BOX_ALIAS + key[len(_BOX_KEY) :]] = value
+    if unknown:
+        raise ValueError('no official name for:\n  ' + '\n  '.join(sorted(unknown)))
+    return official

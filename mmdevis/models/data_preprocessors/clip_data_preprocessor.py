@@ -1,0 +1,45 @@
+"""Normalise, pad and batch clips; leave videos that are read on demand alone."""
+
+from collections.abc import Sequence
+
+import torch
+from mmdet.models.data_preprocessors import TrackDataPreprocessor
+from mmdet.registry import MODELS
+from torch import Tensor
+
+
+@MODELS.register_module()
+class ClipDataPreprocessor(TrackDataPreprocessor):
+    """MMDetection's preprocessor for clips, plus lazily read videos.
+
+    Tensors (training clips, whole short videos) are handled as MMDetection does. A video that is
+    read frame by frame stays as it is: the model asks :meth:`clip` for each clip it runs, so a
+    video never has to fit into memory.
+    """
+
+    def forward(self, data: dict, training: bool = False) -> dict:
+        """Prepare a batch.
+
+        Args:
+            data: ``inputs``, a list of (T, 3, h, w) uint8 tensors or of lazily read videos, and
+                ``data_samples``.
+            training: Whether this is a training step.
+
+        Returns:
+            ``inputs``, (B, T, 3, H, W) float or the list of videos, and ``data_samples``.
+        """
+        if isinstance(data['inputs'][0], Tensor):
+            return super().forward(data, training)
+        return dict(inputs=list(data['inputs']), data_samples=data.get('data_samples'))
+
+    def clip(self, frames: Sequence[Tensor]) -> Tensor:
+        """Normalise and pad the frames of one clip.
+
+        Args:
+            frames: T uint8 frames (3, h, w) of one size, as the test pipeline leaves them.
+
+        Returns:
+            (1, T, 3, H, W) float on the model's device.
+        """
+        data = dict(inputs=[torch.stack(list(frames))], data_samples=None)
+        return super().forward(data, training=False)['inputs']

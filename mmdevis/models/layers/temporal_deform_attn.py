@@ -1,0 +1,161 @@
+"""Temporal multi-scale deformable attention (TMSDA), DeVIS Eq. (3) and (4)."""
+
+import torch
+from mmcv.ops import MultiScaleDeformableAttention
+from mmdet.registry import MODELS
+from torch import Tensor, nn
+
+from mmdevis.ops import temporal_deform_attn
+
+
+@MODELS.register_module()
+class TemporalMultiScaleDeformableAttention(MultiScaleDeformableAttention):
+    """Multi-scale deformable attention that also samples the other frames of a clip.
+
+    A query of frame t samples ``num_points`` locations per level of its own frame and
+    ``num_temporal_points`` per level of every other frame. One softmax runs over all of them, so
+    the whole layer is a single deformable-attention call over T * L levels (paper Sec. 3.2).
+    With ``num_temporal_points=0`` or ``num_frames=1`` the temporal projections do not exist and
+    the layer is plain multi-scale deformable attention for each frame.
+
+    Args:
+        num_frames: T, frames of a clip.
+        num_temporal_points: K_temp, sampling points per head and level on each other frame.
+        instance_aware: Sample another frame around the reference that the same query index has
+            *there* (decoder, paper Sec. 3.3) instead of around the query's own reference.
+        backend: Name of the sampling back end, see :mod:`mmdevis.ops`; None chooses one.
+        **kwargs: Arguments of :class:`mmcv.ops.MultiScaleDeformableAttention`: ``embed_dims``,
+            ``num_heads``, ``num_levels``, ``num_points`` (K_curr), ``dropout`` and others.
+
+    Raises:
+        ValueError: If ``num_frames`` < 1 or ``num_temporal_points`` < 0.
+    """
+
+    def __init__(
+        self,
+        *args,
+        num_frames: int = 1,
+        num_temporal_points: int = 4,
+        instance_aware: bool = False,
+        backend: str | None = None,
+        batch_first: bool = True,
+        **kwargs,
+    ) -> None:
+        if num_frames < 1 or num_temporal_points < 0:
+            raise ValueError(
+                'expected num_frames >= 1 and num_temporal_points >= 0, got '
+                f'num_frames={num_frames}, num_temporal_points={num_temporal_points}'
+            )
+        self.num_frames = num_frames
+        self.num_temporal_points = num_temporal_points
+        self.instance_aware = instance_aware
+        self.backend = backend
+        super().__init__(*args, batch_first=batch_first, **kwargs)
+
+    @property
+    def has_temporal(self) -> bool:
+        """Whether the layer samples other frames at all."""
+        return self.num_frames > 1 and self.num_temporal_points > 0
+
+    def _make_temporal_layers(self) -> None:
+        slots = (self.num_frames - 1) * self.num_levels * self.num_temporal_points
+        self.temporal_sampling_offsets = nn.Linear(self.embed_dims, self.num_heads * slots * 2)
+        self.temporal_attention_weights = nn.Linear(self.embed_dims, self.num_heads * slots)
+
+    def init_weights(self) -> None:
+        """Initialise as mmcv does; temporal slots start from the same directions."""
+        super().init_weights()
+        if not self.has_temporal:
+            return
+        # mmcv's constructor calls this method before a subclass can add its own layers.
+        if not hasattr(self, 'temporal_sampling_offsets'):
+            self._make_temporal_layers()
+        self.copy_spatial_to_temporal()
+
+    @torch.no_grad()
+    def copy_spatial_to_temporal(self) -> None:
+        """Copy the current-frame projections into every temporal slot.
+
+        This is how the paper starts the video model from an image model. Where K_temp exceeds
+        K_curr, points are repeated cyclically.
+        """
+        if not self.has_temporal:
+            return
+        heads, levels = self.num_heads, self.num_levels
+        points = torch.arange(self.num_temporal_points) % self.num_points
+        for spatial, temporal, width in (
+            (self.sampling_offsets, self.temporal_sampling_offsets, 2),
+            (self.attention_weights, self.temporal_attention_weights, 1),
+        ):
+            for name in ('weight', 'bias'):
+                source = getattr(spatial, name)
+                target = getattr(temporal, name)
+                source = source.view(heads, 1, levels, self.num_points, width, -1)
+                source = source[:, :, :, points.to(source.device)]
+                source = source.expand(-1, self.num_frames - 1, -1, -1, -1, -1)
+                target.copy_(source.reshape(target.shape))
+
+    def forward(
+        self,
+        query: Tensor,
+        key: Tensor | None = None,
+        value: Tensor | None = None,
+        identity: Tensor | None = None,
+        query_pos: Tensor | None = None,
+        key_padding_mask: Tensor | None = None,
+        reference_points: Tensor | None = None,
+        spatial_shapes: tuple[tuple[int, int], ...] = (),
+        **kwargs,
+    ) -> Tensor:
+        """Attend to all frames of each clip.
+
+        Args:
+            query: (B, T * Q, C), frame-major.
+            key: Unused, deformable attention has no keys; kept for MMDetection's layers.
+            value: (B, T * N, C), frame-major, N the number of pixels of all levels together;
+                ``query`` when None.
+            identity: Added to the output, shape of ``query``; ``query`` when None.
+            query_pos: Added to ``query`` before the projections, shape of ``query``.
+            key_padding_mask: (B, T * N) bool, True where a pixel is padding and has no value.
+            reference_points: (B, T * Q, L, 2 or 4), normalised and multiplied by valid ratios.
+            spatial_shapes: L pairs (h, w), fine to coarse.
+
+        Returns:
+            (B, T * Q, C).
+        """
+        value = query if value is None else value
+        identity = query if identity is None else identity
+        if query_pos is not None:
+            query = query + query_pos
+        batch, frames = query.shape[0], self.num_frames
+        heads, levels = self.num_heads, self.num_levels
+
+        value = self.value_proj(value)
+        if key_padding_mask is not None:
+            value = value.masked_fill(key_padding_mask[..., None], 0.0)
+        value = value.view(batch, frames, -1, heads, value.shape[-1] // heads)
+        query = query.view(batch, frames, -1, self.embed_dims)
+        queries = query.shape[2]
+
+        lead = (batch, frames, queries, heads)
+        offsets = self.sampling_offsets(query).view(*lead, levels, self.num_points, 2)
+        logits = self.attention_weights(query).view(*lead, levels, self.num_points)
+        temporal_offsets = temporal_logits = None
+        if self.has_temporal:
+            lead = (*lead, frames - 1, levels, self.num_temporal_points)
+            temporal_offsets = self.temporal_sampling_offsets(query).view(*lead, 2)
+            temporal_logits = self.temporal_attention_weights(query).view(*lead)
+
+        output = temporal_deform_attn(
+            value,
+            spatial_shapes,
+            reference_points.view(batch, frames, queries, levels, -1),
+            offsets,
+            logits,
+            temporal_offsets,
+            temporal_logits,
+            instance_aware=self.instance_aware,
+            backend=self.backend,
+        )
+        output = self.output_proj(output.flatten(1, 2))
+        return self.dropout(output) + identity

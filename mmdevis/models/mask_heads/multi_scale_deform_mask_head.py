@@ -1,0 +1,207 @@
+"""Multi-scale deformable mask head, DeVIS Sec. 3.4 and Fig. 3."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from mmdet.registry import MODELS
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from .modulated_deform_conv import OffsetModulatedDeformConv
+
+
+class QueryAttentionMap(BaseModule):
+    """Attention maps of object queries on one feature level.
+
+    Args:
+        embed_dims: C.
+        num_heads: M, maps for each query.
+    """
+
+    def __init__(self, embed_dims: int, num_heads: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.q_proj = nn.Linear(embed_dims, embed_dims)
+        self.k_proj = nn.Linear(embed_dims, embed_dims)
+
+    def init_weights(self) -> None:
+        """Xavier weights and zero biases."""
+        for layer in (self.q_proj, self.k_proj):
+            nn.init.xavier_uniform_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, query: Tensor, feature: Tensor, padding: Tensor | None) -> Tensor:
+        """Attend to the pixels of each query's own frame.
+
+        Args:
+            query: (T, n, C), embeddings of n instances on each frame.
+            feature: (T, C, h, w).
+            padding: (T, h, w) bool, True in padding, or None.
+
+        Returns:
+            (T, n, M, h, w); the M * h * w values of a query sum to 1.
+        """
+        frames, count, dims = query.shape
+        height, width = feature.shape[-2:]
+        head_dims = dims // self.num_heads
+        q = self.q_proj(query).view(frames, count, self.num_heads, head_dims)
+        q = q.transpose(1, 2) / math.sqrt(head_dims)
+        k = F.conv2d(feature, self.k_proj.weight[:, :, None, None], self.k_proj.bias)
+        k = k.view(frames, self.num_heads, head_dims, height * width)
+        logits = (q @ k).transpose(1, 2)
+        if padding is not None:
+            logits = logits.masked_fill(padding.flatten(1)[:, None, None], float('-inf'))
+        weights = logits.flatten(2).softmax(-1)
+        return weights.view(frames, count, self.num_heads, height, width)
+
+
+@MODELS.register_module()
+class MultiScaleDeformMaskHead(BaseModule):
+    """Decode instance masks at stride 4 from query embeddings and feature maps.
+
+    From the coarsest used level on, every stage joins the upsampled decoder features, the adapted
+    feature map of the level and, where configured, the level's attention maps.
+
+    Args:
+        embed_dims: C of queries and encoded features.
+        num_heads: M, attention maps for each query and level.
+        feature_channels: Channels of the finer feature maps, from stride 16 to stride 4.
+        num_attention_levels: Levels with attention maps, counted from the coarsest: 3 in the final
+            model, 1 in DETR's head.
+        deformable: Use modulated deformable convolutions instead of plain ones.
+        temporal_conv: Decode with three dilated 3-d convolutions over the clip (VisTR's head)
+            instead of a per-frame output layer.
+        num_groups: Groups of the group normalisation.
+        encoded_features: Take the finer maps from the encoder where it has them (final model);
+            otherwise the raw backbone maps (DETR's head).
+
+    Raises:
+        ValueError: If ``num_attention_levels`` is not in 1..len(feature_channels).
+    """
+
+    def __init__(
+        self,
+        embed_dims: int = 256,
+        num_heads: int = 8,
+        feature_channels: Sequence[int] = (256, 256, 256),
+        num_attention_levels: int = 3,
+        deformable: bool = True,
+        temporal_conv: bool = False,
+        encoded_features: bool = True,
+        num_groups: int = 8,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg=init_cfg)
+        stages = len(feature_channels)
+        if not 1 <= num_attention_levels <= stages:
+            raise ValueError(
+                f'num_attention_levels must be in 1..{stages} (the finest map has no attention), '
+                f'got {num_attention_levels}'
+            )
+        self.num_attention_levels = num_attention_levels
+        self.encoded_features = encoded_features
+        self.attentions = nn.ModuleList(
+            QueryAttentionMap(embed_dims, num_heads) for _ in range(num_attention_levels)
+        )
+
+        def conv(in_channels: int, out_channels: int) -> nn.Module:
+            if deformable:
+                return OffsetModulatedDeformConv(in_channels, out_channels)
+            return nn.Conv2d(in_channels, out_channels, 3, padding=1)
+
+        def block(in_channels: int, out_channels: int) -> nn.Sequential:
+            return nn.Sequential(
+                conv(in_channels, out_channels),
+                nn.GroupNorm(num_groups, out_channels),
+                nn.ReLU(inplace=True),
+            )
+
+        widths = [embed_dims // 2 ** (i + 1) for i in range(stages + 1)]
+        joined = embed_dims + num_heads
+        self.stem = nn.Sequential(block(joined, joined), block(joined, widths[0]))
+        self.adapters = nn.ModuleList(
+            nn.Conv2d(channels, width, 1) for channels, width in zip(feature_channels, widths)
+        )
+        self.blocks = nn.ModuleList(
+            block(widths[i] + (num_heads if i + 1 < num_attention_levels else 0), widths[i + 1])
+            for i in range(stages)
+        )
+        self.predictor = (
+            _temporal_predictor(widths[-1]) if temporal_conv else conv(widths[-1], 1)
+        )
+        self.temporal_conv = temporal_conv
+
+    def init_weights(self) -> None:
+        """He initialisation of the plain convolutions, as DETR's mask head."""
+        super().init_weights()
+        for module in self.modules():
+            if isinstance(module, OffsetModulatedDeformConv):
+                module.init_weights()
+        offset_convs = {
+            id(conv)
+            for module in self.modules()
+            if isinstance(module, OffsetModulatedDeformConv)
+            for conv in (module.offset_conv, module.modulator_conv)
+        }
+        for module in self.modules():
+            if isinstance(module, (nn.Conv2d, nn.Conv3d)) and id(module) not in offset_convs:
+                nn.init.kaiming_uniform_(module.weight, a=1)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+
+    def forward(
+        self,
+        query: Tensor,
+        coarse: Tensor,
+        finer: Sequence[Tensor],
+        attended: Sequence[Tensor],
+        paddings: Sequence[Tensor | None],
+    ) -> Tensor:
+        """Predict the masks of n instances of one clip.
+
+        Args:
+            query: (T, n, C) embeddings of the instances on each frame.
+            coarse: (T, C, h, w), the map that decoding starts from (stride 32).
+            finer: Feature maps from stride 16 to stride 4, each (T, channels, h, w).
+            attended: Encoded maps for the attention, coarse to fine, each (T, C, h, w).
+            paddings: Padding of ``attended``, each (T, h, w) bool or None.
+
+        Returns:
+            (n, T, H / 4, W / 4) mask logits.
+        """
+        frames, count = query.shape[:2]
+        maps = [
+            attention(query, feature, padding).flatten(0, 1)
+            for attention, feature, padding in zip(self.attentions, attended, paddings)
+        ]
+
+        def per_instance(feature: Tensor) -> Tensor:
+            return feature[:, None].expand(-1, count, -1, -1, -1).flatten(0, 1)
+
+        x = self.stem(torch.cat([per_instance(coarse), maps[0]], 1))
+        for i, (adapter, block, feature) in enumerate(zip(self.adapters, self.blocks, finer)):
+            # The adapter runs once for each frame; instances share its result.
+            x = F.interpolate(x, size=feature.shape[-2:], mode='nearest')
+            x = (x.unflatten(0, (frames, count)) + adapter(feature)[:, None]).flatten(0, 1)
+            if i + 1 < len(maps):
+                x = torch.cat([x, maps[i + 1]], 1)
+            x = block(x)
+        x = x if self.temporal_conv else self.predictor(x)
+        x = x.unflatten(0, (frames, count)).transpose(0, 1)
+        if self.temporal_conv:
+            x = self.predictor(x.transpose(1, 2)).transpose(1, 2)
+        return x[:, :, 0]
+
+
+def _temporal_predictor(channels: int, hidden: int = 12) -> nn.Sequential:
+    """Three dilated 3-d convolutions over (channels, T, h, w), then one logit per pixel."""
+    layers: list[nn.Module] = []
+    for in_channels in (channels, hidden, hidden):
+        layers += [
+            nn.Conv3d(in_channels, hidden, 3, padding=2, dilation=2),
+            nn.GroupNorm(4, hidden),
+            nn.ReLU(inplace=True),
+        ]
+    return nn.Sequential(*layers, nn.Conv3d(hidden, 1, 1))

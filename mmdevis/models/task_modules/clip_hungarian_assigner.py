@@ -1,0 +1,77 @@
+"""Bipartite matching of predicted trajectories to instances, DeVIS Sec. 3.1."""
+
+from collections.abc import Sequence
+
+import torch
+from mmdet.registry import TASK_UTILS
+from mmengine.structures import InstanceData
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+from .clip_targets import ClipTargets
+
+
+@TASK_UTILS.register_module()
+class ClipHungarianAssigner:
+    """Match each instance of a clip to one trajectory.
+
+    The cost of a pair is the mean over the frames of MMDetection's match costs, so an image is a
+    clip of one frame.
+
+    Args:
+        match_costs: Configs of MMDetection's costs, evaluated frame by frame.
+    """
+
+    def __init__(self, match_costs: Sequence[dict]) -> None:
+        self.match_costs = [TASK_UTILS.build(cost) for cost in match_costs]
+
+    @torch.no_grad()
+    def cost(
+        self, cls_scores: Tensor, boxes: Tensor, targets: ClipTargets, img_shape: tuple[int, int]
+    ) -> Tensor:
+        """Cost of every pair.
+
+        Args:
+            cls_scores: (T, Q, classes) logits.
+            boxes: (T, Q, 4) normalised cxcywh.
+            targets: G instances.
+            img_shape: (height, width) of the frames without padding, pixels.
+
+        Returns:
+            (Q, G).
+        """
+        height, width = img_shape[:2]
+        scale = boxes.new_tensor([width, height, width, height])
+        total = boxes.new_zeros(boxes.shape[1], len(targets))
+        for t in range(boxes.shape[0]):
+            pred = InstanceData(scores=cls_scores[t], bboxes=_to_xyxy(boxes[t]) * scale)
+            gt = InstanceData(
+                labels=targets.labels, bboxes=_to_xyxy(targets.boxes[:, t]) * scale
+            )
+            meta = dict(img_shape=(height, width))
+            total += sum(cost(pred, gt, meta) for cost in self.match_costs)
+        return total / boxes.shape[0]
+
+    def assign(
+        self, cls_scores: Tensor, boxes: Tensor, targets: ClipTargets, img_shape: tuple[int, int]
+    ) -> tuple[Tensor, Tensor]:
+        """Match with least total cost; arguments as in :meth:`cost`.
+
+        Returns:
+            - (n,) matched trajectories, ascending
+            - (n,) their instances, n = min(Q, G)
+        """
+        if len(targets) == 0:
+            empty = targets.labels.new_zeros(0)
+            return empty, empty
+        cost = self.cost(cls_scores, boxes, targets, img_shape)
+        # Diverged predictions still get some match, so that the check of the losses can name them.
+        cost = cost.nan_to_num(nan=1e6, posinf=1e6, neginf=-1e6)
+        queries, instances = linear_sum_assignment(cost.cpu().numpy())
+        device = targets.labels.device
+        return torch.as_tensor(queries, device=device), torch.as_tensor(instances, device=device)
+
+
+def _to_xyxy(boxes: Tensor) -> Tensor:
+    centre, size = boxes.split(2, -1)
+    return torch.cat([centre - size / 2, centre + size / 2], -1)

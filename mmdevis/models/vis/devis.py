@@ -1,0 +1,195 @@
+"""DeVIS, the video model (arXiv 2207.11103)."""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from mmdet.registry import MODELS, TASK_UTILS
+from mmdet.structures import DetDataSample, TrackDataSample, TrackSampleList
+from torch import Tensor
+
+from mmdevis.apis.streaming import VideoStream
+from mmdevis.structures import ClipPrediction
+from mmdevis.utils.losses import check_finite
+
+from ..detectors.deformable_mask_detr import DeformableMaskDETR, unpadded_samples
+from .track_results import add_tracks_to_sample
+
+
+@MODELS.register_module()
+class DeVIS(DeformableMaskDETR):
+    """Near-online video instance segmentation with temporal deformable attention.
+
+    Clips of T frames go through the whole network at once; a tracker joins overlapping clips to
+    tracks of any length (paper Sec. 3.5). The model keeps no state between calls.
+
+    Args:
+        num_frames: T.
+        num_queries: Queries of the whole clip, T times the number of trajectories.
+        tracker: Config of the clip tracker.
+        test_cfg: ``max_per_clip``, top (trajectory, class) pairs kept for each clip, and
+            ``stride``, frames between the starts of consecutive clips (< T).
+        **kwargs: Arguments of :class:`DeformableMaskDETR`.
+
+    Raises:
+        ValueError: If ``test_cfg.stride`` leaves no overlap between clips.
+    """
+
+    def __init__(
+        self,
+        *args,
+        num_frames: int = 6,
+        num_queries: int = 60,
+        tracker: dict | None = None,
+        test_cfg: dict | None = None,
+        **kwargs,
+    ) -> None:
+        test_cfg = dict(max_per_clip=20, stride=4) | dict(test_cfg or {})
+        if not 1 <= test_cfg['stride'] <= max(num_frames - 1, 1):
+            raise ValueError(
+                f'test_cfg.stride={test_cfg["stride"]} must be in 1..{max(num_frames - 1, 1)}: '
+                f'consecutive clips of num_frames={num_frames} have to overlap'
+            )
+        super().__init__(
+            *args, num_frames=num_frames, num_queries=num_queries, test_cfg=test_cfg, **kwargs
+        )
+        self.tracker_cfg = dict(tracker or dict(type='MultiCueClipTracker'))
+
+    def loss(self, inputs: Tensor, data_samples: TrackSampleList) -> dict[str, Tensor]:
+        """Losses of annotated clips.
+
+        Args:
+            inputs: (B, T, 3, H, W) normalised frames.
+            data_samples: B samples of T annotated frames.
+
+        Returns:
+            Weighted losses, see :meth:`DeformableMaskDETRHead.loss`.
+
+        Raises:
+            FloatingPointError: If a loss is not finite; names the loss and the samples.
+            ValueError: If a clip has another length than ``num_frames``.
+        """
+        self._check_clip(inputs)
+        clips = [sample.video_data_samples for sample in data_samples]
+        frames = [frame for clip in clips for frame in clip]
+        outputs = self.forward_clips(inputs.flatten(0, 1), frames)
+        outputs.pop('memory')
+        losses = self.bbox_head.loss(**outputs, batch_data_samples=clips)
+        check_finite(losses, data_samples)
+        return losses
+
+    def _forward(
+        self, inputs: Tensor, data_samples: TrackSampleList | None = None
+    ) -> dict[str, Tensor | list[Tensor]]:
+        """Raw outputs of (B, T, 3, H, W) normalised clips, as the image model's."""
+        self._check_clip(inputs)
+        frames = [f for sample in data_samples or [] for f in sample.video_data_samples]
+        inputs = inputs.flatten(0, 1)
+        return super()._forward(inputs, frames or unpadded_samples(inputs))
+
+    def predict(
+        self,
+        inputs: Tensor | Sequence[Sequence[Tensor]],
+        data_samples: TrackSampleList,
+        rescale: bool = True,
+    ) -> TrackSampleList:
+        """Segment and track all objects of whole videos.
+
+        Args:
+            inputs: (B, L, 3, H, W) normalised videos, or B lazily read videos of uint8 frames.
+            data_samples: B samples of L frames with ``img_shape`` and ``ori_shape``.
+            rescale: Return masks at the original size, otherwise at that of the resized frames.
+
+        Returns:
+            The samples, every frame with ``pred_track_instances``: ``instances_id``, ``labels``,
+            ``scores`` (of the track), ``bboxes`` (xyxy) and ``masks`` (RLE dicts).
+        """
+        for video, sample in zip(inputs, data_samples):
+            meta = sample.video_data_samples[0]
+            img_shape = tuple(meta.img_shape[:2])
+            out_shape = tuple(meta.ori_shape[:2]) if rescale else img_shape
+            normalised = isinstance(video, Tensor)
+            stream = self.open_stream(img_shape, out_shape, normalised=normalised)
+            for frame in _frames(video):
+                stream.push(frame)
+            _, tracks = stream.close()
+            add_tracks_to_sample(sample, tracks)
+        return data_samples
+
+    def open_stream(
+        self,
+        img_shape: tuple[int, int],
+        out_shape: tuple[int, int],
+        normalised: bool = False,
+        stride: int | None = None,
+        **tracker_overrides,
+    ) -> VideoStream:
+        """Start tracking one video; the state lives in the returned stream.
+
+        Args:
+            img_shape: (H, W) of the frames without padding.
+            out_shape: (H, W) wanted for the masks.
+            normalised: Frames are normalised and padded float tensors (3, H, W); otherwise
+                uint8 tensors that still go through the data preprocessor.
+            stride: Frames between clips; None takes ``test_cfg.stride``.
+            **tracker_overrides: Arguments that replace those of the tracker's config.
+
+        Returns:
+            A stream that takes frames and gives what became final.
+        """
+
+        def predict_clip(frames: Sequence[Tensor], indices: Sequence[int]) -> ClipPrediction:
+            clip = torch.stack(list(frames))[None] if normalised else self.data_preprocessor.clip(
+                frames
+            )
+            return self.predict_clip(clip, indices, img_shape, out_shape)
+
+        tracker = TASK_UTILS.build({**self.tracker_cfg, **tracker_overrides})
+        return VideoStream(
+            predict_clip, tracker, self.num_frames, stride or self.test_cfg['stride']
+        )
+
+    @torch.no_grad()
+    def predict_clip(
+        self,
+        clip: Tensor,
+        frame_indices: Sequence[int],
+        img_shape: tuple[int, int],
+        out_shape: tuple[int, int],
+    ) -> ClipPrediction:
+        """Run one clip.
+
+        Args:
+            clip: (1, T, 3, H, W) normalised, padded frames.
+            frame_indices: T frame numbers in the video.
+            img_shape: (H, W) of the frames without padding.
+            out_shape: (H, W) wanted for the masks.
+
+        Returns:
+            The best trajectories of the clip.
+        """
+        self._check_clip(clip)
+        input_shape = tuple(clip.shape[-2:])
+        meta = dict(img_shape=img_shape, batch_input_shape=input_shape)
+        frames = [DetDataSample(metainfo=meta) for _ in range(self.num_frames)]
+        outputs = self.forward_clips(clip.flatten(0, 1), frames)
+        outputs.pop('memory')
+        return self.bbox_head.predict_clip(
+            **outputs,
+            frame_indices=torch.as_tensor(frame_indices),
+            input_shape=input_shape,
+            img_shape=img_shape,
+            ori_shape=out_shape,
+        )
+
+    def _check_clip(self, clips: Tensor) -> None:
+        if clips.dim() != 5 or clips.shape[1] != self.num_frames:
+            raise ValueError(
+                f'expected clips of shape (B, {self.num_frames}, 3, H, W), got '
+                f'{tuple(clips.shape)}; the data pipeline must sample num_frames='
+                f'{self.num_frames} frames'
+            )
+
+
+def _frames(video: Tensor | Sequence[Tensor]) -> Iterator[Tensor]:
+    for index in range(len(video)):
+        yield video[index]
