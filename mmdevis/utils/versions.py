@@ -10,6 +10,7 @@ other brand.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import re
 from dataclasses import dataclass
 from importlib import metadata
@@ -192,6 +193,12 @@ def _brand_problems(found: dict[str, Installed]) -> list[str]:
                 f'{" and ".join(both)} are both installed and overwrite each other as `{name}`: '
                 'uninstall both, then install one'
             )
+    # OpenMMLab's mmengine imports pkg_resources as soon as a config inherits from another package.
+    if found['mmengine'].brand == OPENMMLAB and importlib.util.find_spec('pkg_resources') is None:
+        problems.append(
+            f'mmengine {found["mmengine"].version} needs pkg_resources, which setuptools lacks since '
+            'version 82: pip install "setuptools<81"'
+        )
     mmcv, mmdet = found['mmcv'], found['mmdet']
     if mmcv.distribution == 'mmcv-lite':
         problems.append('mmcv-lite has no compiled operators: uninstall it and install mmcv')
