@@ -56,20 +56,20 @@ def annotate_video(
             continue
         score = object_score(rates)
         tracks.append(
-            dict(
-                category_id=label + 1,
-                iscrowd=0,
-                height=height,
-                width=width,
-                length=len(areas),
-                segmentations=segmentations,
-                bboxes=bboxes,
-                areas=areas,
-                occlusion=levels,
-                occlusion_rates=rates,
-                occlusion_score=round(score, 4),
-                occlusion_level=object_level(score),
-            )
+            {
+                'category_id': label + 1,
+                'iscrowd': 0,
+                'height': height,
+                'width': width,
+                'length': len(areas),
+                'segmentations': segmentations,
+                'bboxes': bboxes,
+                'areas': areas,
+                'occlusion': levels,
+                'occlusion_rates': rates,
+                'occlusion_score': round(score, 4),
+                'occlusion_level': object_level(score),
+            }
         )
     return tracks
 
@@ -77,7 +77,7 @@ def annotate_video(
 def encode_mask(mask: np.ndarray) -> dict[str, Any]:
     """Encode an (H, W) bool mask as compressed RLE whose counts are text, as JSON needs."""
     rle = mask_utils.encode(np.asfortranarray(mask, dtype=np.uint8))
-    return dict(size=[int(s) for s in rle['size']], counts=rle['counts'].decode('ascii'))
+    return {'size': [int(s) for s in rle['size']], 'counts': rle['counts'].decode('ascii')}
 
 
 def _box_of(mask: np.ndarray) -> list[float]:
@@ -106,25 +106,25 @@ def youtube_vis_json(
     video_list, annotations = [], []
     for video_id, (file_names, tracks) in enumerate(videos, 1):
         video_list.append(
-            dict(
-                id=video_id,
-                width=width,
-                height=height,
-                length=len(file_names),
-                file_names=list(file_names),
-            )
+            {
+                'id': video_id,
+                'width': width,
+                'height': height,
+                'length': len(file_names),
+                'file_names': list(file_names),
+            }
         )
         for track in tracks:
             annotations.append(dict(id=len(annotations) + 1, video_id=video_id, **track))
-    return dict(
-        info=dict(description=description),
-        licenses=[],
-        videos=video_list,
-        categories=[
-            dict(id=i, name=n, supercategory='shape') for i, n in enumerate(config.classes, 1)
+    return {
+        'info': {'description': description},
+        'licenses': [],
+        'videos': video_list,
+        'categories': [
+            {'id': i, 'name': n, 'supercategory': 'shape'} for i, n in enumerate(config.classes, 1)
         ],
-        annotations=annotations,
-    )
+        'annotations': annotations,
+    }
 
 
 def per_frame_json(youtube_vis: dict[str, Any]) -> dict[str, Any]:
@@ -146,7 +146,7 @@ def per_frame_json(youtube_vis: dict[str, Any]) -> dict[str, Any]:
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for video in youtube_vis['videos']:
-        shape = dict(height=video['height'], width=video['width'])
+        shape = {'height': video['height'], 'width': video['width']}
         videos.append(dict(id=video['id'], name=video['file_names'][0].split('/')[0], **shape))
         for frame_id, file_name in enumerate(video['file_names']):
             image_id = len(images) + 1
@@ -163,19 +163,22 @@ def per_frame_json(youtube_vis: dict[str, Any]) -> dict[str, Any]:
                 if track['segmentations'][frame_id] is None:
                     continue
                 annotations.append(
-                    dict(
-                        id=len(annotations) + 1,
-                        video_id=video['id'],
-                        image_id=image_id,
-                        category_id=track['category_id'],
-                        instance_id=track['id'],
-                        bbox=track['bboxes'][frame_id],
-                        area=track['areas'][frame_id],
-                        segmentation=track['segmentations'][frame_id],
-                        iscrowd=track['iscrowd'],
-                        occlusion=track['occlusion'][frame_id],
-                    )
+                    {
+                        'id': len(annotations) + 1,
+                        'video_id': video['id'],
+                        'image_id': image_id,
+                        'category_id': track['category_id'],
+                        'instance_id': track['id'],
+                        'bbox': track['bboxes'][frame_id],
+                        'area': track['areas'][frame_id],
+                        'segmentation': track['segmentations'][frame_id],
+                        'iscrowd': track['iscrowd'],
+                        'occlusion': track['occlusion'][frame_id],
+                    }
                 )
-    return dict(
-        categories=youtube_vis['categories'], videos=videos, images=images, annotations=annotations
-    )
+    return {
+        'categories': youtube_vis['categories'],
+        'videos': videos,
+        'images': images,
+        'annotations': annotations,
+    }

@@ -13,6 +13,7 @@ DIFFICULTIES: tuple[str, ...] = ('easy', 'standard', 'hard')
 _PROBABILITIES = (
     'look_alike_prob',
     'crossing_prob',
+    'companion_prob',
     'occluder_prob',
     'leave_prob',
     'return_prob',
@@ -20,7 +21,7 @@ _PROBABILITIES = (
     'short_video_prob',
     'empty_frame_prob',
 )
-_RANGES = ('num_objects', 'object_size', 'speed', 'short_frames', 'absence')
+_RANGES = ('num_objects', 'object_size', 'speed', 'crossing_speed', 'short_frames', 'absence')
 
 
 @dataclass(frozen=True)
@@ -40,10 +41,14 @@ class SynthVISConfig:
         size_change: Largest relative change of the diameter over a video.
         rotation: Largest rotation in radians per frame.
         speed: Slowest and fastest speed of an object per frame.
+        crossing_speed: Slowest and fastest speed per frame at which the two of a crossing pair pass
+            each other; fast ones turn back before the border and cross again.
         look_alike_prob: Chance that a video of two or more objects has a pair of look-alikes: same class,
             size, texture and colours.
         crossing_prob: Chance that a pair (the look-alikes, where there are any) crosses: one passes straight
             over the other about the middle of the video.
+        companion_prob: Chance that an object (not of a crossing pair) stays beside another one, so
+            that one of the two is partly hidden for long.
         occluder_prob: Chance of a textured bar, not an object, that stands in front of everything.
         occluder_width: Largest width of such a bar.
         leave_prob: Chance that an object (not of a crossing pair) leaves the frame.
@@ -72,13 +77,15 @@ class SynthVISConfig:
     size: tuple[int, int] = (96, 160)
     classes: tuple[str, ...] = SYNTHVIS_CLASSES
     num_objects: tuple[int, int] = (1, 4)
-    object_size: tuple[float, float] = (0.24, 0.44)
+    object_size: tuple[float, float] = (0.26, 0.46)
     size_change: float = 0.2
     rotation: float = 0.1
-    speed: tuple[float, float] = (0.02, 0.05)
+    speed: tuple[float, float] = (0.02, 0.06)
+    crossing_speed: tuple[float, float] = (0.06, 0.15)
     look_alike_prob: float = 0.6
     crossing_prob: float = 0.75
-    occluder_prob: float = 0.25
+    companion_prob: float = 0.35
+    occluder_prob: float = 0.35
     occluder_width: float = 0.24
     leave_prob: float = 0.3
     return_prob: float = 0.6
@@ -211,47 +218,51 @@ def _require(good: bool, name: str, value: Any, expected: str) -> None:
 
 
 _PRESETS: dict[str, dict[str, Any]] = {
-    'easy': dict(
-        num_objects=(1, 3),
-        object_size=(0.3, 0.5),
-        size_change=0.1,
-        rotation=0.05,
-        speed=(0.01, 0.035),
-        look_alike_prob=0.25,
-        crossing_prob=0.25,
-        occluder_prob=0.0,
-        leave_prob=0.1,
-        late_prob=0.1,
-        short_video_prob=0.05,
-        empty_frame_prob=0.05,
-        background_speed=0.005,
-        contrast=0.4,
-        texture_strength=0.25,
-        noise=2.0,
-        blur=0.0,
-    ),
+    'easy': {
+        'num_objects': (1, 3),
+        'object_size': (0.3, 0.5),
+        'size_change': 0.1,
+        'rotation': 0.05,
+        'speed': (0.01, 0.04),
+        'crossing_speed': (0.04, 0.08),
+        'look_alike_prob': 0.25,
+        'crossing_prob': 0.25,
+        'companion_prob': 0.1,
+        'occluder_prob': 0.0,
+        'leave_prob': 0.1,
+        'late_prob': 0.1,
+        'short_video_prob': 0.05,
+        'empty_frame_prob': 0.05,
+        'background_speed': 0.005,
+        'contrast': 0.4,
+        'texture_strength': 0.25,
+        'noise': 2.0,
+        'blur': 0.0,
+    },
     'standard': {},
-    'hard': dict(
-        num_objects=(3, 7),
-        object_size=(0.16, 0.4),
-        size_change=0.35,
-        rotation=0.2,
-        speed=(0.03, 0.08),
-        look_alike_prob=0.95,
-        crossing_prob=0.9,
-        occluder_prob=0.6,
-        occluder_width=0.4,
-        leave_prob=0.45,
-        return_prob=0.7,
-        absence=(2, 6),
-        late_prob=0.35,
-        short_video_prob=0.1,
-        short_frames=(1, 3),
-        empty_frame_prob=0.1,
-        background_speed=0.03,
-        contrast=0.18,
-        texture_strength=0.9,
-        noise=6.0,
-        blur=1.0,
-    ),
+    'hard': {
+        'num_objects': (3, 7),
+        'object_size': (0.16, 0.4),
+        'size_change': 0.35,
+        'rotation': 0.2,
+        'speed': (0.03, 0.08),
+        'crossing_speed': (0.1, 0.22),
+        'look_alike_prob': 0.95,
+        'crossing_prob': 0.9,
+        'companion_prob': 0.5,
+        'occluder_prob': 0.6,
+        'occluder_width': 0.4,
+        'leave_prob': 0.45,
+        'return_prob': 0.7,
+        'absence': (2, 6),
+        'late_prob': 0.35,
+        'short_video_prob': 0.1,
+        'short_frames': (1, 3),
+        'empty_frame_prob': 0.1,
+        'background_speed': 0.03,
+        'contrast': 0.18,
+        'texture_strength': 0.9,
+        'noise': 6.0,
+        'blur': 1.0,
+    },
 }

@@ -72,18 +72,19 @@ def wander(
 
 def crossing_pair(
     rng: np.random.Generator,
-    speeds: tuple[float, float],
+    speed: float,
     frames: int,
     size: tuple[int, int],
     radius: float,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Two straight paths that meet about the middle of the frame and of the video.
+    """Two paths that swing through each other about the middle of the frame, once or more often.
 
-    Both keep their direction, so motion tells which is which after the meeting.
+    Both move smoothly and never turn where they meet, so motion tells which is which afterwards,
+    and nothing else may.
 
     Args:
         rng: Random generator.
-        speeds: Speeds of the two in pixels per frame.
+        speed: Pixels per frame at which they pass.
         frames: Number of frames F.
         size: Frame height and width.
         radius: Half size of the objects in pixels; they pass within a fraction of it.
@@ -91,17 +92,39 @@ def crossing_pair(
     Returns:
         Two (F, 2) arrays of positions.
     """
+    height, width = size
     t = np.arange(frames, dtype=np.float64)[:, None]
     meeting = (frames - 1) * rng.uniform(0.35, 0.65)
-    centre = np.array([size[1] * rng.uniform(0.4, 0.6), size[0] * rng.uniform(0.38, 0.62)])
-    angle = rng.uniform(-0.5, 0.5) + np.pi * rng.integers(2)
-    turn = np.pi + rng.uniform(-0.4, 0.4)
-    headings = [np.array([np.cos(a), np.sin(a)]) for a in (angle, angle + turn)]
+    centre = np.array([width * rng.uniform(0.42, 0.58), height * rng.uniform(0.4, 0.6)])
+    drift = rng.uniform(-0.006, 0.006, 2) * height
+    angle = rng.uniform(-0.45, 0.45) + np.pi * rng.integers(2)
+    # Both swing with one period, or they would not meet again; the way they swing differs a little.
+    reach = width * rng.uniform(0.28, 0.36)
+    rate = speed / reach
     paths = []
-    for heading, speed in zip(headings, speeds):
-        offset = rng.uniform(-0.2, 0.2) * radius * np.array([-heading[1], heading[0]])
-        paths.append(centre + offset + heading * speed * (t - meeting))
+    for heading in (angle, angle + np.pi + rng.uniform(-0.3, 0.3)):
+        along = np.array([np.cos(heading), np.sin(heading)])
+        offset = rng.uniform(-0.2, 0.2) * radius * np.array([-along[1], along[0]])
+        swing = reach * rng.uniform(0.85, 1) * np.sin(rate * (t - meeting))
+        paths.append(centre + offset + drift * (t - meeting) + swing * along)
     return paths[0], paths[1]
+
+
+def accompany(rng: np.random.Generator, path: np.ndarray, gap: float) -> np.ndarray:
+    """Stay beside another object, so that one of the two is partly hidden for long.
+
+    Args:
+        rng: Random generator.
+        path: (F, 2) positions of the other object.
+        gap: Mean distance to it in pixels.
+
+    Returns:
+        (F, 2) positions.
+    """
+    t = np.arange(len(path), dtype=np.float64)
+    angle = rng.uniform(0, 2 * np.pi) + rng.uniform(-0.12, 0.12) * t
+    distance = gap * (1 + 0.35 * np.sin(2 * np.pi * t / rng.uniform(10, 20) + rng.uniform(0, 6.28)))
+    return path + distance[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
 
 
 def send_outside(

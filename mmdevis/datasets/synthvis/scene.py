@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .config import SynthVISConfig
-from .motion import crossing_pair, send_outside, wander
+from .motion import accompany, crossing_pair, send_outside, wander
 from .shapes import MAX_EXTENT
 from .textures import background_texture, object_texture
 
@@ -163,12 +163,16 @@ def _sample_objects(
         path = wander(rng, start, speed, frames, config.size, margin)
         objects[i] = replace(objects[i], centers=path)
     if crosses:
-        low, high = config.speed
-        # Crossing needs way to go: the faster half of the speeds.
-        speeds = tuple(rng.uniform((low + high) / 2, high, 2) * height)
+        passing = rng.uniform(*config.crossing_speed) * height
         radius = float(min(objects[0].radii.min(), objects[1].radii.min()))
-        pair = crossing_pair(rng, speeds, frames, config.size, radius)
+        pair = crossing_pair(rng, passing, frames, config.size, radius)
         objects[0], objects[1] = (replace(o, centers=p) for o, p in zip(objects[:2], pair))
+    for i in range(2 if crosses else 1, count):
+        if rng.random() < config.companion_prob:
+            other = objects[int(rng.integers(i))]
+            gap = rng.uniform(0.5, 1.1) * float(max(objects[i].radii[0], other.radii[0]))
+            path = accompany(rng, other.centers, gap)
+            objects[i] = replace(objects[i], centers=path)
     _sample_absences(config, rng, objects, frames, crosses)
     order = [int(i) for i in rng.permutation(count)]
     place = {old: new for new, old in enumerate(order)}

@@ -83,13 +83,13 @@ def generate_synthvis(
     config = config or SynthVISConfig()
     _check_arguments(splits, seed, workers)
     out = Path(os.path.abspath(os.fspath(out_dir)))
-    request = dict(
-        generator='SynthVIS',
-        version=GENERATOR_VERSION,
-        seed=seed,
-        config=config.to_dict(),
-        videos={name: int(count) for name, count in splits.items()},
-    )
+    request = {
+        'generator': 'SynthVIS',
+        'version': GENERATOR_VERSION,
+        'seed': seed,
+        'config': config.to_dict(),
+        'videos': {name: int(count) for name, count in splits.items()},
+    }
     found = _existing_set(out, request, force)
     if found is not None:
         return SynthVISResult(out_dir=out, reused=True, manifest=found)
@@ -207,11 +207,11 @@ def _write_splits(
         whole = youtube_vis_json(videos, config, f'SynthVIS {split}, seed {seed}')
         _write_json(folder / 'annotations' / f'{split}_ytvis.json', whole)
         _write_json(folder / 'annotations' / f'{split}.json', per_frame_json(whole))
-        counts[split] = dict(
-            videos=len(videos),
-            frames=sum(len(names) for names, _ in videos),
-            objects=len(whole['annotations']),
-        )
+        counts[split] = {
+            'videos': len(videos),
+            'frames': sum(len(names) for names, _ in videos),
+            'objects': len(whole['annotations']),
+        }
     return counts
 
 
