@@ -8,7 +8,7 @@ from typing import Any
 from mmengine import fileio
 from pycocotools import mask as mask_utils
 
-from .converters.ytvis import compress_mask, ytvis_to_frames
+from .converters.ytvis import OCCLUSION_KEYS, compress_mask, ytvis_to_frames
 from .validation import AnnotationError, is_per_frame, validate
 
 
@@ -89,7 +89,7 @@ def parse_videos(data: Mapping[str, Any], cat2label: Mapping[int, int]) -> list[
         `img_id`, `file_name`, `frame_id` (0-based position), `video_id`, `height`, `width` and
         `instances` as MMDetection's annotation loading wants them: `bbox` (x1, y1, x2, y2 in
         pixels), `bbox_label`, `mask` (compressed RLE), `instance_id`, `ignore_flag`, and
-        `occlusion` where the file has it. Objects with an empty mask are left out.
+        `OCCLUSION_KEYS` where the file has them. Objects with an empty mask are left out.
     """
     objects = defaultdict(list)
     for obj in data.get('annotations') or []:
@@ -125,8 +125,7 @@ def _frame(image: Mapping, index: int, objects: list[dict], cat2label: Mapping[i
             'instance_id': obj['instance_id'],
             'ignore_flag': int(obj.get('iscrowd') or 0),
         }
-        if 'occlusion' in obj:
-            instance['occlusion'] = obj['occlusion']
+        instance.update((key, obj[key]) for key in OCCLUSION_KEYS if key in obj)
         instances.append(instance)
     return {
         'img_id': image['id'],

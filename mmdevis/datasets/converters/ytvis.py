@@ -6,6 +6,8 @@ from typing import Any
 
 from pycocotools import mask as mask_utils
 
+OCCLUSION_KEYS = ('occlusion', 'occlusion_score', 'occlusion_level')
+
 
 def compress_mask(mask: Any, height: int, width: int) -> dict | None:
     """Bring a mask into the one form that everything downstream reads fast.
@@ -42,7 +44,8 @@ def ytvis_to_frames(
     """Convert a validated YouTube-VIS (or OVIS) json.
 
     An object whose mask in a frame is null or empty has no annotation in that frame. Frame ids
-    count from 0, all other new ids from 1. `occlusion`, where given, is kept per object and frame.
+    count from 0, all other new ids from 1. What is known about
+    occlusion (`OCCLUSION_KEYS`) is kept per object and frame.
 
     Args:
         data (Mapping): Parsed json that passed `validation.validate`. Not changed.
@@ -103,7 +106,11 @@ def _object(track: Mapping, frame_id: int, rle: dict) -> dict:
         'segmentation': rle,
         'iscrowd': int(track.get('iscrowd') or 0),
     }
-    occlusion = track.get('occlusion')
-    if occlusion is not None:
-        obj['occlusion'] = occlusion[frame_id] if isinstance(occlusion, list) else occlusion
+    # OVIS and SynthVIS: per object and frame, and a summary per object.
+    for key in OCCLUSION_KEYS:
+        value = track.get(key)
+        if isinstance(value, list):
+            value = value[frame_id]
+        if value is not None:
+            obj[key] = value
     return obj

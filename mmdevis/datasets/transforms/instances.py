@@ -28,7 +28,7 @@ class RecomputeBoxesFromMasks(BaseTransform):
     def transform(self, results: dict) -> dict:
         """Return `results` with consistent ground truth."""
         masks = results['gt_masks']
-        pixels = masks.masks.reshape(len(masks), -1).sum(axis=1, dtype=np.int64)
+        pixels = masks.masks.sum(axis=(1, 2), dtype=np.int64)
         keep = np.flatnonzero(pixels >= self.min_pixels)
         masks = masks[keep]
         results['gt_masks'] = masks
