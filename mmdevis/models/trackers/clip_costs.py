@@ -141,5 +141,5 @@ def _where(mask: Tensor, value: Tensor) -> Tensor:
 
 
 def _divide(numerator: Tensor, denominator: Tensor) -> Tensor:
-    """Quotient, 0 where the denominator is 0."""
-    return torch.where(denominator > 0, numerator / denominator, torch.zeros(()))
+    """Quotient, 0 where the denominator is 0 (and NaN where an argument is)."""
+    return torch.where(denominator == 0, torch.zeros(()), numerator / denominator)
