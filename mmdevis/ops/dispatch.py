@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import lru_cache
+from functools import cache
 from importlib import import_module
 
 import torch
@@ -54,7 +54,7 @@ def use_backend(name: str) -> Iterator[None]:
         _chosen.reset(token)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _unavailable(name: str, device_type: str) -> str | None:
     """Why a back end cannot run on a device type, or None if it can. Found out once."""
     devices = _DEVICES.get(name)
@@ -69,7 +69,7 @@ def _unavailable(name: str, device_type: str) -> str | None:
     return probe(device_type) if probe is not None else None
 
 
-@lru_cache(maxsize=None)
+@cache
 def _log_choice(name: str, device_type: str, why: str) -> None:
     logging.getLogger('mmdevis').info(
         'Temporal deformable attention on %s: back end %r (%s).', device_type, name, why
@@ -85,6 +85,7 @@ def available_backends(device_type: str) -> dict[str, str | None]:
     return {name: _unavailable(name, device_type) for name in BACKENDS if name != 'auto'}
 
 
+@torch.compiler.assume_constant_result
 def resolve_backend(
     device_type: str, dtype: torch.dtype | None = None, backend: str | None = None
 ) -> str:

@@ -1,12 +1,18 @@
 """The one entry point to temporal multi-scale deformable attention."""
 
+from importlib import import_module
+
 import torch
 from torch import Tensor
 
-from .backends import reference as _reference
+from .custom_op import temporal_deform_attn_op
 from .dispatch import resolve_backend
 
 __all__ = ['temporal_deform_attn']
+
+# Back ends made of differentiable operators: autograd and exporters see through them. The others
+# bring their own backward pass and go through the custom op.
+_DIFFERENTIABLE = ('reference', 'mmcv', 'gather')
 
 
 def temporal_deform_attn(
@@ -65,29 +71,53 @@ def temporal_deform_attn(
     if temporal_offsets is not None and temporal_offsets.numel() == 0:
         # No other frame (T = 1) or no temporal point: the same as none given.
         temporal_offsets = temporal_logits = None
-    resolve_backend(value.device.type, value.dtype, backend)
-
+    name = resolve_backend(value.device.type, value.dtype, backend)
     output_dtype = value.dtype
-    tensors = [value, reference, offsets, logits]
-    if temporal_offsets is not None and temporal_logits is not None:
-        tensors += [temporal_offsets, temporal_logits]
+    if name != 'triton':  # which reads any dtype and computes in float32 by itself
+        tensors = [value, reference, offsets, logits]
+        if temporal_offsets is not None and temporal_logits is not None:
+            tensors += [temporal_offsets, temporal_logits]
+        dtype = _compute_dtype(tensors)
+        value, reference, offsets, logits, *temporal = (tensor.to(dtype) for tensor in tensors)
+        temporal_offsets, temporal_logits = temporal if temporal else (None, None)
+
+    if name in _DIFFERENTIABLE:
+        with torch.autocast(value.device.type, enabled=False):
+            output = import_module(f'mmdevis.ops.backends.{name}').attend(
+                value,
+                spatial_shapes,
+                reference,
+                offsets,
+                logits,
+                temporal_offsets,
+                temporal_logits,
+                instance_aware,
+            )
+        return output.to(output_dtype)
+
+    if temporal_offsets is None or temporal_logits is None:
+        temporal_logits = logits.new_empty(*offsets.shape[:4], 0, offsets.shape[4], 0)
+        temporal_offsets = offsets.new_empty(*temporal_logits.shape, 2)
+    output = temporal_deform_attn_op(
+        value,
+        [size for shape in spatial_shapes for size in shape],
+        reference,
+        offsets,
+        logits,
+        temporal_offsets,
+        temporal_logits,
+        instance_aware,
+        name,
+    )
+    return output.to(output_dtype)
+
+
+def _compute_dtype(tensors: list[Tensor]) -> torch.dtype:
+    """The widest dtype among the tensors, at least float32."""
     dtype = torch.float32
     for tensor in tensors:
         dtype = torch.promote_types(dtype, tensor.dtype)
-    value, reference, offsets, logits, *temporal = (tensor.to(dtype) for tensor in tensors)
-    temporal_offsets, temporal_logits = temporal if temporal else (None, None)
-    with torch.autocast(value.device.type, enabled=False):
-        output = _reference.attend(
-            value,
-            spatial_shapes,
-            reference,
-            offsets,
-            logits,
-            temporal_offsets,
-            temporal_logits,
-            instance_aware,
-        )
-    return output.to(output_dtype)
+    return dtype
 
 
 def _check_shapes(
@@ -111,12 +141,18 @@ def _check_shapes(
         raise ValueError(f'`offsets` must be (B, T, Q, M, L, K, 2), got {tuple(offsets.shape)}.')
     batch, frames, tokens, heads, _ = value.shape
     levels = len(spatial_shapes)
-    if sum(h * w for h, w in spatial_shapes) != tokens or min(map(min, spatial_shapes)) < 0:
+    if sum(h * w for h, w in spatial_shapes) != tokens or any(
+        h < 0 or w < 0 for h, w in spatial_shapes
+    ):
         raise ValueError(
             f'`value` {tuple(value.shape)} has {tokens} tokens per frame, but the levels '
             f'{spatial_shapes} have {sum(h * w for h, w in spatial_shapes)}.'
         )
     queries, points = offsets.shape[2], offsets.shape[5]
+    if points == 0 or levels == 0:
+        raise ValueError(
+            f'There must be at least one level and one point per level: L = {levels}, K = {points}.'
+        )
     expected = {
         'reference': (reference, (batch, frames, queries, levels, reference.shape[-1])),
         'offsets': (offsets, (batch, frames, queries, heads, levels, points, 2)),
@@ -134,8 +170,8 @@ def _check_shapes(
     for name, (tensor, shape) in expected.items():
         if tuple(tensor.shape) != shape:
             raise ValueError(
-                f'`{name}` is {tuple(tensor.shape)} but must be {shape}: (B, T, N, M, D) of `value` '
-                f'is {tuple(value.shape)}, L is {levels} (`spatial_shapes`), and `offsets` says '
+                f'`{name}` is {tuple(tensor.shape)} but must be {shape}: (B, T, N, M, D) of '
+                f'`value` is {tuple(value.shape)}, L is {levels} (`spatial_shapes`), and `offsets` says '
                 f'Q = {queries}, K = {points}.'
             )
         if not tensor.is_floating_point():
