@@ -196,8 +196,8 @@ def _brand_problems(found: dict[str, Installed]) -> list[str]:
     # OpenMMLab's mmengine imports pkg_resources as soon as a config inherits from another package.
     if found['mmengine'].brand == OPENMMLAB and importlib.util.find_spec('pkg_resources') is None:
         problems.append(
-            f'mmengine {found["mmengine"].version} needs pkg_resources, which setuptools lacks since '
-            'version 82: pip install "setuptools<81"'
+            f'mmengine {found["mmengine"].version} needs pkg_resources, which setuptools lacks '
+            'since version 82: pip install "setuptools<81"'
         )
     mmcv, mmdet = found['mmcv'], found['mmdet']
     if mmcv.distribution == 'mmcv-lite':
