@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import tracemalloc
 import zipfile
 
 import pytest
@@ -93,6 +94,23 @@ def test_masks_are_kept_as_rle_and_nothing_of_earlier_runs_stays(vis, make_metri
     assert {type(s) for s in kept} <= {dict, type(None)}
     json.dumps(metric.results)  # nothing but plain Python
     assert metric.evaluate(len(samples)) == first
+
+
+def test_memory_of_a_set_is_that_of_its_encoded_masks(vis, make_metric):
+    """Bool masks of 6 videos of 10 frames at 180 x 320 would take up to 20 MB."""
+    gt, results = vis.random_set(0, num_videos=6, num_frames=10, size=(180, 320))
+    metric = make_metric()
+    tracemalloc.start()
+    for i in range(1, 7):
+        one = {**gt, 'videos': gt['videos'][i - 1 : i]}
+        for video in vis.to_samples(one, results, as_rle=False):
+            metric.process({}, [video])
+    del video
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    num_masks = sum(len(t['segmentations']) for t in results + gt['annotations'])
+    assert num_masks > 300
+    assert kept < 2000 * num_masks  # bytes; one bool mask has 57600
 
 
 def test_predictions_are_not_changed(vis, make_metric):
