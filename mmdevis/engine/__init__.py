@@ -1,1 +1,14 @@
-"""Hooks and loops for the runner."""
+"""What runs training: loop, hooks, files and processes."""
+
+from .atomic_backend import AtomicLocalBackend
+from .hooks import LossCurveHook, ProgressBarHook
+from .launch import prepare_launch
+from .loops import ReproducibleEpochLoop
+
+__all__ = [
+    'AtomicLocalBackend',
+    'LossCurveHook',
+    'ProgressBarHook',
+    'ReproducibleEpochLoop',
+    'prepare_launch',
+]

@@ -1,0 +1,42 @@
+"""File backend that never leaves a half-written file."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from mmengine.fileio import LocalBackend, register_backend
+
+
+class AtomicLocalBackend(LocalBackend):
+    """The local disk, but a file appears under its name only when it is complete.
+
+    MMEngine writes checkpoints in place: a kill at that moment leaves a file that cannot be read.
+    Use it as `default_hooks = dict(checkpoint=dict(backend_args=dict(backend='atomic_local')))`.
+    """
+
+    def put(self, obj: bytes, filepath: str | Path) -> None:
+        """Writes bytes.
+
+        Args:
+            obj: What to write.
+            filepath: Where to; missing folders are made.
+        """
+        path = Path(filepath)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f'.{path.name}.{os.getpid()}')
+        try:
+            with temporary.open('wb') as file:
+                file.write(obj)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def put_text(self, obj: str, filepath: str | Path, encoding: str = 'utf-8') -> None:
+        """Writes text, as `put` does bytes."""
+        self.put(obj.encode(encoding), filepath)
+
+
+register_backend('atomic_local', AtomicLocalBackend, force=True)

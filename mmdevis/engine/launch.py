@@ -1,0 +1,51 @@
+"""Several processes also on machines without GPU."""
+
+from __future__ import annotations
+
+import datetime
+import os
+from typing import Any
+
+import torch
+from mmengine.config import Config
+
+
+def prepare_launch(cfg: Config, launcher: str) -> None:
+    """Makes a config and this process ready for a launcher.
+
+    MMEngine's own start-up selects a CUDA device in every process, which fails without one. There,
+    the processes are joined here, over gloo, and the model wrapper is told that it has no device.
+
+    Args:
+        cfg: Config of the run; gets `launcher`, and on a CPU `model_wrapper_cfg`.
+        launcher: `none`, `pytorch` (torchrun), `slurm` or `mpi`.
+
+    Raises:
+        RuntimeError: For a launcher that cannot work here, with the one that can.
+    """
+    cfg.launcher = launcher
+    if launcher == 'none' or torch.cuda.is_available():
+        return
+    if launcher != 'pytorch':
+        raise RuntimeError(
+            f'--launcher {launcher} needs a GPU, and torch sees none here. For several processes on '
+            'CPUs use tools/dist_train.sh or tools/dist_test.sh (--launcher pytorch).'
+        )
+    missing = [name for name in ('RANK', 'LOCAL_RANK', 'WORLD_SIZE') if name not in os.environ]
+    if missing:
+        raise RuntimeError(
+            f'--launcher pytorch expects {", ".join(missing)} in the environment: start with '
+            'tools/dist_train.sh CONFIG NUMBER_OF_PROCESSES, which calls torchrun.'
+        )
+    if not torch.distributed.is_initialized():
+        settings: dict[str, Any] = dict(cfg.get('env_cfg', {}).get('dist_cfg', {}))
+        timeout = settings.get('timeout')
+        torch.distributed.init_process_group(
+            'gloo', timeout=datetime.timedelta(seconds=timeout) if timeout else None
+        )
+    wrapper = cfg.get('model_wrapper_cfg') or dict(
+        type='MMDistributedDataParallel',
+        broadcast_buffers=False,
+        find_unused_parameters=cfg.get('find_unused_parameters', False),
+    )
+    cfg.model_wrapper_cfg = dict(wrapper, device_ids=None)
