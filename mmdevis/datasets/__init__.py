@@ -1,8 +1,11 @@
 """Data sets of videos."""
 
+from .category_mapping import map_by_name
+from .coco_pseudo_clip import CocoPseudoClipDataset
 from .lazy_video import LazyVideo
 from .transforms import (
     FrameError,
+    ImageToClip,
     LoadFrame,
     PackLazyVideo,
     RecomputeBoxesFromMasks,
@@ -19,7 +22,9 @@ from .youtube_vis import (
 
 __all__ = [
     'AnnotationError',
+    'CocoPseudoClipDataset',
     'FrameError',
+    'ImageToClip',
     'LazyVideo',
     'LoadFrame',
     'OVISClipDataset',
@@ -29,5 +34,6 @@ __all__ = [
     'SampleClip',
     'VISClipDataset',
     'YouTubeVISClipDataset',
+    'map_by_name',
     'youtube_vis_classes',
 ]

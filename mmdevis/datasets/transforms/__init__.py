@@ -1,5 +1,6 @@
 """Transforms of clips and videos."""
 
+from .image_to_clip import ImageToClip
 from .instances import RecomputeBoxesFromMasks
 from .load_frame import FrameError, LoadFrame
 from .pack_lazy_video import PackLazyVideo
@@ -7,6 +8,7 @@ from .sample_clip import SampleClip, back_and_forth
 
 __all__ = [
     'FrameError',
+    'ImageToClip',
     'LoadFrame',
     'PackLazyVideo',
     'RecomputeBoxesFromMasks',

@@ -3,16 +3,11 @@
 # `RandomChoice` stands around the broadcasters, not inside one: mmcv's sharing of random parameters
 # rejects it there once MMDetection is imported. Colours change last, on the smaller image, which
 # is the same up to rounding and several times faster.
-train_pipeline = [
-    dict(type='SampleClip'),
+augmentation = [
     dict(
         type='TransformBroadcaster',
         share_random_params=True,
-        transforms=[
-            dict(type='LoadFrame'),
-            dict(type='LoadTrackAnnotations', with_mask=True),
-            dict(type='RandomFlip', prob=0.5),
-        ],
+        transforms=[dict(type='RandomFlip', prob=0.5)],
     ),
     dict(
         type='RandomChoice',
@@ -82,6 +77,23 @@ train_pipeline = [
             'ori_video_length',
         ),
     ),
+]
+
+train_pipeline = [
+    dict(type='SampleClip'),
+    dict(
+        type='TransformBroadcaster',
+        transforms=[dict(type='LoadFrame'), dict(type='LoadTrackAnnotations', with_mask=True)],
+    ),
+    *augmentation,
+]
+
+# Clips made of still images, for joint training with COCO.
+pseudo_clip_pipeline = [
+    dict(type='LoadFrame'),
+    dict(type='LoadTrackAnnotations', with_mask=True),
+    dict(type='ImageToClip'),
+    *augmentation,
 ]
 
 # Frames are decoded one by one while the model asks for them.

@@ -1,4 +1,6 @@
 # SynthVIS, made by tools/dataset_converters/make_synthvis.py. Classes are read from the files.
+_base_ = '../devis_r50.py'
+
 dataset_type = 'VISClipDataset'
 data_root = 'data/synthvis/'
 
@@ -34,6 +36,7 @@ train_pipeline = [
 test_pipeline = [dict(type='PackLazyVideo', frame_pipeline=[dict(type='LoadFrame')])]
 
 train_dataloader = dict(
+    _delete_=True,
     batch_size=1,
     num_workers=2,
     persistent_workers=True,
@@ -48,6 +51,7 @@ train_dataloader = dict(
     ),
 )
 val_dataloader = dict(
+    _delete_=True,
     batch_size=1,
     num_workers=0,
     drop_last=False,
@@ -62,5 +66,5 @@ val_dataloader = dict(
     ),
 )
 test_dataloader = val_dataloader
-val_evaluator = dict(type='VISMetric', metric='youtube_vis_ap')
+val_evaluator = dict(_delete_=True, type='VISMetric', metric='youtube_vis_ap')
 test_evaluator = val_evaluator
