@@ -28,8 +28,8 @@ def prepare_launch(cfg: Config, launcher: str) -> None:
         return
     if launcher != 'pytorch':
         raise RuntimeError(
-            f'--launcher {launcher} needs a GPU, and torch sees none here. For several processes on '
-            'CPUs use tools/dist_train.sh or tools/dist_test.sh (--launcher pytorch).'
+            f'--launcher {launcher} needs a GPU, and torch sees none here. For several processes '
+            'on CPUs use tools/dist_train.sh or tools/dist_test.sh (--launcher pytorch).'
         )
     missing = [name for name in ('RANK', 'LOCAL_RANK', 'WORLD_SIZE') if name not in os.environ]
     if missing:

@@ -31,12 +31,12 @@ def read_checkpoint(path: str | Path, map_location: str | torch.device = 'cpu') 
         What was saved: a dict with `state_dict` and more, or bare weights.
 
     Raises:
-        FileNotFoundError: When there is no such file.
-        CheckpointError: When it is incomplete, is no checkpoint, or holds more than data.
+        CheckpointError: When there is no such file, or it is incomplete, is no checkpoint, or holds
+            more than data.
     """
     path = Path(path).expanduser()
     if not path.is_file():
-        raise FileNotFoundError(f'There is no checkpoint file {path}')
+        raise CheckpointError(f'There is no checkpoint file {path}')
     register_safe_globals()
     try:
         content = torch.load(path, map_location=map_location, weights_only=True)
@@ -173,7 +173,6 @@ def check_belongs(
         The checkpoint.
 
     Raises:
-        FileNotFoundError: See `read_checkpoint`.
         CheckpointError: See `read_checkpoint`; or when it belongs to another config, naming the
             keys that differ.
     """
@@ -201,7 +200,6 @@ def load_checkpoint_strictly(model: nn.Module, path: str | Path) -> dict[str, An
         The checkpoint, for its `meta`.
 
     Raises:
-        FileNotFoundError: See `read_checkpoint`.
         CheckpointError: See `check_belongs`.
     """
     checkpoint = check_belongs(model, path)

@@ -1,0 +1,66 @@
+"""What the command-line tools for training and testing share."""
+
+from __future__ import annotations
+
+import os
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from mmengine.config import Config, DictAction
+
+
+class UsageError(ValueError):
+    """An argument does not fit the config or the machine; the message says what to do."""
+
+
+def add_runner_arguments(parser: ArgumentParser) -> None:
+    """Adds the arguments that MMDetection's train and test tools have in common.
+
+    Args:
+        parser: Parser to add to.
+    """
+    parser.add_argument('--work-dir', help='folder for logs, checkpoints and results')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help='settings to change in the config, such as train_dataloader.batch_size=2; lists as '
+        'key="[a,b]" or key=a,b',
+    )
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help='what started the processes of a distributed run',
+    )
+    # Launchers pass one of the two spellings; the environment variable is what counts.
+    parser.add_argument(
+        '--local_rank', '--local-rank', type=int, default=0, help='set by launchers'
+    )
+
+
+def load_config(arguments: Namespace) -> Config:
+    """Reads the config of a run and applies the common arguments.
+
+    Args:
+        arguments: Parsed arguments of `add_runner_arguments`, and `config`.
+
+    Returns:
+        The config, with `work_dir` set: from the command line, else the config, else
+        `work_dirs/NAME_OF_THE_CONFIG`.
+
+    Raises:
+        UsageError: When there is no such config.
+    """
+    os.environ.setdefault('LOCAL_RANK', str(arguments.local_rank))
+    if not Path(arguments.config).is_file():
+        raise UsageError(f'There is no config file {arguments.config}')
+    cfg = Config.fromfile(arguments.config)
+    if arguments.cfg_options is not None:
+        cfg.merge_from_dict(arguments.cfg_options)
+    if arguments.work_dir is not None:
+        cfg.work_dir = arguments.work_dir
+    elif cfg.get('work_dir') is None:
+        cfg.work_dir = os.fspath(Path('work_dirs') / Path(arguments.config).stem)
+    return cfg

@@ -1,0 +1,93 @@
+"""Evaluates a model: `python tools/test.py CONFIG CHECKPOINT`, with MMDetection's arguments."""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import ArgumentParser, Namespace
+
+from mmengine.config import Config
+from mmengine.evaluator import DumpResults
+from mmengine.runner import Runner
+
+from mmdevis.engine import prepare_launch
+from mmdevis.utils.checkpoint import CheckpointError, check_belongs
+from mmdevis.utils.cli import UsageError, add_runner_arguments, load_config
+
+
+def parse_arguments(arguments: list[str] | None = None) -> Namespace:
+    """Parses the command line.
+
+    Args:
+        arguments: Its words; the program's own by default.
+    """
+    parser = ArgumentParser(description='Evaluate a model on the test data of its config.')
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('--out', metavar='FILE.pkl', help='write all predictions to a pickle file')
+    parser.add_argument('--show', action='store_true', help='show predictions in a window')
+    parser.add_argument('--show-dir', help='draw predictions into this folder of the work folder')
+    parser.add_argument(
+        '--wait-time', type=float, default=2.0, help='seconds each picture is shown'
+    )
+    add_runner_arguments(parser)
+    return parser.parse_args(arguments)
+
+
+def build_config(arguments: Namespace) -> Config:
+    """Makes the config of the run.
+
+    Args:
+        arguments: As from `parse_arguments`.
+
+    Raises:
+        UsageError: When an argument does not fit the config; says what to do.
+    """
+    cfg = load_config(arguments)
+    cfg.load_from, cfg.resume = arguments.checkpoint, False
+    if arguments.out is not None and not arguments.out.endswith(('.pkl', '.pickle')):
+        raise UsageError(f'--out {arguments.out}: the name must end in .pkl or .pickle')
+    if arguments.show or arguments.show_dir:
+        hook = cfg.get('default_hooks', {}).get('visualization')
+        if hook is None:
+            raise UsageError(
+                '--show and --show-dir need default_hooks.visualization in the config, such as '
+                "dict(type='TrackVisualizationHook')"
+            )
+        hook.update(draw=True)
+        if arguments.show:
+            hook.update(show=True, wait_time=arguments.wait_time)
+        if arguments.show_dir:
+            hook.update(test_out_dir=arguments.show_dir)
+    return cfg
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Evaluates.
+
+    Args:
+        arguments: Words of the command line.
+
+    Returns:
+        Exit status.
+    """
+    parsed = parse_arguments(arguments)
+    try:
+        cfg = build_config(parsed)
+        prepare_launch(cfg, parsed.launcher)
+        runner = Runner.from_cfg(cfg)
+        if '://' not in parsed.checkpoint:
+            check_belongs(runner.model, parsed.checkpoint)
+        if parsed.out is not None:
+            out = os.path.abspath(parsed.out)
+            os.makedirs(os.path.dirname(out), exist_ok=True)
+            runner.test_evaluator.metrics.append(DumpResults(out_file_path=out))
+        runner.test()
+    except (UsageError, CheckpointError) as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
