@@ -21,7 +21,7 @@ import torch
 __all__ = ['BuildError', 'cache_folder', 'load']
 
 _SOURCES = Path(__file__).parent / 'csrc'
-_MAIN, _HEADERS = 'temporal_deform_attn.c', ('temporal_deform_attn_impl.h',)
+_MAIN, _HEADERS = 'temporal_deform_attn.c', ('samples.h', 'forward.h', 'backward.h')
 
 # NaN and infinity keep their meaning (no -ffast-math); errno and floating-point traps are not used
 # and would keep loops from being vectorised.

@@ -1,8 +1,8 @@
 /* Temporal multi-scale deformable attention on a CPU: forward and backward in plain C.
  *
  * Compiled on first use by mmdevis/ops/native_build.py and called through ctypes; no header of
- * Python or torch is needed. The arithmetic is written once, in temporal_deform_attn_impl.h, and
- * instantiated here for float and double.
+ * Python or torch is needed, only GCC's or Clang's vector types. The arithmetic is written once, in
+ * samples.h, forward.h and backward.h, and instantiated here for float and double.
  *
  * Shapes (all arrays contiguous):
  *   value (B, T, N, M, D)        reference (B, T, Q, L, 2|4)
@@ -15,10 +15,6 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-
-#ifdef _OPENMP
-#include <omp.h>
-#endif
 
 #if defined(__AVX512F__)
 #define VECTOR_BYTES 64
@@ -41,7 +37,7 @@ typedef struct {
  * result stays at the smallest normal number. NaN stays NaN. */
 INLINE float softmax_expf(float x) {
     x = x < -87.3f ? -87.3f : x;
-    /* Adding and removing 1.5 * 2^23 rounds to an integer, kept in the low mantissa bits. */
+    /* Adding 1.5 * 2^23 rounds to an integer, which then sits in the low mantissa bits. */
     const float shifted = x * 1.44269504f + 12582912.0f;
     const float n = shifted - 12582912.0f;
     const float r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
@@ -61,17 +57,21 @@ INLINE float softmax_expf(float x) {
 }
 
 #define REAL float
+#define INT int32_t
 #define NAME(x) x##_f32
-#define FLOOR floorf
 #define EXP softmax_expf
-#include "temporal_deform_attn_impl.h"
+#include "samples.h"
+#include "forward.h"
+#include "backward.h"
 #undef REAL
+#undef INT
 #undef NAME
-#undef FLOOR
 #undef EXP
 
 #define REAL double
+#define INT int64_t
 #define NAME(x) x##_f64
-#define FLOOR floor
 #define EXP exp
-#include "temporal_deform_attn_impl.h"
+#include "samples.h"
+#include "forward.h"
+#include "backward.h"

@@ -1,0 +1,187 @@
+/* Where a query samples and with which factors, for one floating type (REAL, INT, NAME, EXP).
+ *
+ * A segment is what one query and head sample on one frame: L * K samples on the query's own frame,
+ * L * Kt on another one. Samples lie in blocks of LANES, so that everything about them is computed
+ * LANES at a time. Nothing of it outlives the query: the backward pass computes it again.
+ */
+
+typedef REAL NAME(Wide) __attribute__((vector_size(VECTOR_BYTES)));
+typedef INT NAME(WideInt) __attribute__((vector_size(VECTOR_BYTES)));
+/* The same as they lie in arrays of numbers: at any address. */
+typedef REAL NAME(WideAt)
+    __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(REAL)), may_alias));
+typedef REAL NAME(NarrowAt) __attribute__((vector_size(16), aligned(sizeof(REAL)), may_alias));
+
+#define LANES ((int64_t)(VECTOR_BYTES / sizeof(REAL)))
+#define NARROW_LANES ((int64_t)(16 / sizeof(REAL)))
+#define MIN(a, b) ((a) < (b) ? (a) : (b))
+#define ROUND_UP(n) (((n) + LANES - 1) / LANES)
+#define SPLAT(x) ((NAME(Wide)){0} + (REAL)(x))
+#define AS_INT(x) ((NAME(WideInt))(x))
+#define SELECT(mask, a, b) ((NAME(Wide))((AS_INT(a) & (mask)) | (AS_INT(b) & ~(mask))))
+#define SELECT_INT(mask, a, b) (((a) & (mask)) | ((b) & ~(mask)))
+
+typedef struct {
+    NAME(Wide) width, height;      /* of the sample's level; -1 both where the level is empty */
+    NAME(WideInt) width_i, height_i;
+    NAME(WideInt) start;           /* first token of the level, on its frame */
+    NAME(Wide) base_x, base_y;     /* pixel = base + offset * scale */
+    NAME(Wide) scale_x, scale_y;
+    NAME(Wide) weight;             /* softmax */
+    NAME(Wide) x0, x1, y0, y1;     /* bilinear factors, 0 outside the level */
+    NAME(Wide) w00, w01, w10, w11; /* weight * factors of the corners (row, column) */
+    NAME(WideInt) token00, token01, token10, token11;
+    NAME(WideInt) inside;          /* 0 if no corner is inside */
+    NAME(Wide) dot00, dot01, dot10, dot11; /* <gradient, corner>, backward only */
+    NAME(Wide) has_x0, has_x1, has_y0, has_y1; /* 1 inside, else 0 */
+} NAME(Block);
+
+typedef struct {
+    int64_t points, per_segment, segments, count, blocks;
+    NAME(Block) *block;
+} NAME(Samples);
+
+/* Element `i` of a member of the blocks. */
+#define AT(s, member, i) (((REAL *)&(s)->block[(i) / LANES].member)[(i) % LANES])
+#define AT_INT(s, member, i) (((INT *)&(s)->block[(i) / LANES].member)[(i) % LANES])
+
+/* Allocate and fill in what depends on the levels only. 0 on success; free() `block` in any case. */
+static int NAME(make_samples)(NAME(Samples) *s, const Dims *n, const int64_t *shapes,
+                              int64_t points, int64_t segments) {
+    s->points = points;
+    s->per_segment = n->levels * points;
+    s->segments = segments;
+    s->count = segments * s->per_segment;
+    s->blocks = ROUND_UP(s->count);
+    void *memory = NULL;
+    const size_t size = (size_t)(s->blocks + 1) * sizeof(NAME(Block));
+    if (posix_memalign(&memory, 64, size)) memory = NULL;
+    s->block = memory;
+    if (memory == NULL) return 1;
+    memset(memory, 0, size);
+    for (int64_t j = 0, i = 0; j < segments; j++) {
+        for (int64_t l = 0; l < n->levels; l++) {
+            const int64_t h = shapes[2 * l], w = shapes[2 * l + 1];
+            for (int64_t k = 0; k < points; k++, i++) {
+                /* A negative size lets no location count as inside. */
+                AT(s, width, i) = h * w == 0 ? -1 : (REAL)w;
+                AT(s, height, i) = h * w == 0 ? -1 : (REAL)h;
+                AT_INT(s, width_i, i) = (INT)w;
+                AT_INT(s, height_i, i) = (INT)h;
+            }
+        }
+    }
+    return 0;
+}
+
+/* Where the samples of a segment start and how far an offset moves them, in pixels.
+ * `reference` is (L, 2|4) of one query on one frame; the frame starts at `first_token`. */
+INLINE void NAME(place_segment)(const NAME(Samples) *s, int64_t segment, const Dims *n,
+                                const int64_t *shapes, const REAL *reference,
+                                int64_t first_token) {
+    const REAL half = (REAL)0.5 / (REAL)s->points;
+    const int64_t size = n->reference_size;
+    int64_t i = segment * s->per_segment;
+    for (int64_t l = 0; l < n->levels; l++, reference += size) {
+        const REAL h = (REAL)shapes[2 * l], w = (REAL)shapes[2 * l + 1];
+        const REAL x = reference[0] * w - (REAL)0.5, y = reference[1] * h - (REAL)0.5;
+        const REAL sx = size == 4 ? reference[2] * w * half : 1;
+        const REAL sy = size == 4 ? reference[3] * h * half : 1;
+        for (int64_t k = 0; k < s->points; k++, i++) {
+            AT(s, base_x, i) = x;
+            AT(s, base_y, i) = y;
+            AT(s, scale_x, i) = sx;
+            AT(s, scale_y, i) = sy;
+            AT_INT(s, start, i) = (INT)first_token;
+        }
+        first_token += shapes[2 * l] * shapes[2 * l + 1];
+    }
+}
+
+INLINE NAME(WideInt) NAME(clamp_index)(NAME(WideInt) i, NAME(WideInt) size) {
+    i = SELECT_INT(i < 0, i ^ i, i);
+    return SELECT_INT(i >= size, size - 1, i);
+}
+
+/* Floor as integers, the factors of the two pixels around x, and whether they are inside. */
+#define ALONG(x, size, size_i, low, factor0, factor1, has0, has1)                     \
+    do {                                                                              \
+        low = __builtin_convertvector(x, NAME(WideInt));                              \
+        low += __builtin_convertvector(low, NAME(Wide)) > x;                          \
+        const NAME(Wide) fraction = x - __builtin_convertvector(low, NAME(Wide));     \
+        const NAME(WideInt) in0 = (low >= 0) & (low < size_i);                        \
+        const NAME(WideInt) in1 = (low >= -1) & (low + 1 < size_i);                   \
+        has0 = (NAME(Wide))(AS_INT(SPLAT(1)) & in0);                                  \
+        has1 = (NAME(Wide))(AS_INT(SPLAT(1)) & in1);                                  \
+        factor0 = (1 - fraction) * has0;                                              \
+        factor1 = fraction * has1;                                                    \
+    } while (0)
+
+/* Softmax weights, corners and factors of all samples. `offsets` (count, 2), `logits` (count).
+ * NaN offsets give NaN factors, so that they show in the result. */
+INLINE void NAME(locate)(const NAME(Samples) *s, const REAL *offsets, const REAL *logits,
+                         REAL maximum, REAL factor) {
+    for (int64_t k = 0; k < s->blocks; k++) {
+        NAME(Block) *b = s->block + k;
+        const int64_t lanes = MIN(LANES, s->count - k * LANES);
+        NAME(Wide) x = {0}, y = {0}, weight = {0};
+        if (lanes == LANES) {
+            for (int i = 0; i < LANES; i++) {
+                ((REAL *)&x)[i] = offsets[2 * i];
+                ((REAL *)&y)[i] = offsets[2 * i + 1];
+            }
+            for (int i = 0; i < LANES; i++)
+                ((REAL *)&weight)[i] = EXP(logits[i] - maximum) * factor;
+        } else {
+            for (int i = 0; i < lanes; i++) {
+                ((REAL *)&x)[i] = offsets[2 * i];
+                ((REAL *)&y)[i] = offsets[2 * i + 1];
+                ((REAL *)&weight)[i] = EXP(logits[i] - maximum) * factor;
+            }
+        }
+        offsets += 2 * LANES;
+        logits += LANES;
+        x = b->base_x + x * b->scale_x;
+        y = b->base_y + y * b->scale_y;
+        /* The first term keeps NaN out of empty levels, where there is nothing to read. */
+        b->inside = (b->width >= 0)
+            & ~((x < -1) | (x >= b->width) | (y < -1) | (y >= b->height));
+        /* Far outside or just outside is the same; this keeps the integers below in range. */
+        x = SELECT(x < -2, SPLAT(-2), x);
+        x = SELECT(x > b->width, b->width, x);
+        y = SELECT(y < -2, SPLAT(-2), y);
+        y = SELECT(y > b->height, b->height, y);
+        NAME(WideInt) column, row;
+        NAME(Wide) x0, x1, y0, y1;
+        ALONG(x, b->width, b->width_i, column, x0, x1, b->has_x0, b->has_x1);
+        ALONG(y, b->height, b->height_i, row, y0, y1, b->has_y0, b->has_y1);
+        b->weight = weight;
+        b->x0 = x0, b->x1 = x1, b->y0 = y0, b->y1 = y1;
+        b->w00 = weight * y0 * x0, b->w01 = weight * y0 * x1;
+        b->w10 = weight * y1 * x0, b->w11 = weight * y1 * x1;
+        /* Corners outside have factor 0 and point at a pixel that may be read. */
+        const NAME(WideInt) column0 = NAME(clamp_index)(column, b->width_i);
+        const NAME(WideInt) column1 = NAME(clamp_index)(column + 1, b->width_i);
+        const NAME(WideInt) row0 = NAME(clamp_index)(row, b->height_i) * b->width_i + b->start;
+        const NAME(WideInt) row1 = NAME(clamp_index)(row + 1, b->height_i) * b->width_i + b->start;
+        b->token00 = row0 + column0, b->token01 = row0 + column1;
+        b->token10 = row1 + column0, b->token11 = row1 + column1;
+    }
+}
+#undef ALONG
+
+/* Softmax's maximum and sum over both kinds of logits. */
+INLINE void NAME(softmax_stats)(const REAL *own, int64_t n_own, const REAL *other, int64_t n_other,
+                                REAL *maximum, REAL *sum) {
+    REAL top = own[0], total = 0;
+#pragma omp simd reduction(max : top)
+    for (int64_t i = 0; i < n_own; i++) top = own[i] > top ? own[i] : top;
+#pragma omp simd reduction(max : top)
+    for (int64_t i = 0; i < n_other; i++) top = other[i] > top ? other[i] : top;
+#pragma omp simd reduction(+ : total)
+    for (int64_t i = 0; i < n_own; i++) total += EXP(own[i] - top);
+#pragma omp simd reduction(+ : total)
+    for (int64_t i = 0; i < n_other; i++) total += EXP(other[i] - top);
+    *maximum = top;
+    *sum = total;
+}
