@@ -174,7 +174,7 @@ def test_clips_of_one_frame_are_refused():
 
 
 # ---------------------------------------------------------------------------------- exact mode
-@pytest.mark.parametrize('num_frames, stride', [(2, 1), (4, 1), (4, 2), (4, 3), (6, 4)])
+@pytest.mark.parametrize('num_frames, stride', [(4, 1), (4, 2), (4, 3), (6, 4)])
 def test_stream_equals_the_whole_video_at_every_length(num_frames, stride):
     weights = (1.0, 1.0, 1.0, 0.0)
     for length in range(1, 41):

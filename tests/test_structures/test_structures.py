@@ -9,13 +9,13 @@ from mmdevis.structures import ClipPrediction, FrameTracks, encode_masks, rle_to
 
 
 def make_clip(num=3, length=4, rows=None, **changes):
-    fields = dict(
-        frame_indices=torch.arange(length),
-        scores=torch.rand(num, length),
-        labels=torch.arange(num),
-        masks=torch.rand(num if rows is None else rows, length, 5, 6),
-        centers=torch.rand(num, length, 2),
-    )
+    fields = {
+        'frame_indices': torch.arange(length),
+        'scores': torch.rand(num, length),
+        'labels': torch.arange(num),
+        'masks': torch.rand(num if rows is None else rows, length, 5, 6),
+        'centers': torch.rand(num, length, 2),
+    }
     return ClipPrediction(**(fields | changes))
 
 

@@ -58,28 +58,19 @@ class MergedWindow:
             wins, *reversed(spread(window.rows, clip.rows + self._offset))
         )  # (N', F') long
 
-    def masks(self, columns: Tensor, codes: Tensor) -> Tensor:
-        """Copy masks out.
+    def mask(self, column: int, code: int) -> Tensor:
+        """Look up a mask.
 
         Args:
-            columns (Tensor): (M,) long, frame positions.
-            codes (Tensor): (M,) long, entries of ``codes`` at those frames.
+            column (int): Position of the frame.
+            code (int): An entry of ``codes`` at this frame.
 
         Returns:
-            Tensor: (M, H, W) probabilities.
+            Tensor: (H, W) probabilities, a view.
         """
-        window, clip = self._sources
-        device = clip.masks.device
-        result = clip.masks.new_empty(len(codes), *clip.masks.shape[2:])
-        newer = codes >= self._offset
-        for part, source, start, chosen in (
-            (0, window, 0, ~newer),
-            (1, clip, self._offset, newer),
-        ):
-            if chosen.any():
-                at = (self._columns[part, columns[chosen]], codes[chosen] - start)
-                result[chosen.to(device)] = source.masks[at[0].to(device), at[1].to(device)]
-        return result
+        newer = code >= self._offset
+        source = self._sources[newer].masks[int(self._columns[int(newer), column])]
+        return source[code - self._offset if newer else code]
 
     def keep(self, first_column: int) -> tuple[Observations, Tensor]:
         """The memory for the next clip: frames from ``first_column`` on, tracks seen in them.
@@ -100,15 +91,15 @@ class MergedWindow:
         track, frame = valid.nonzero(as_tuple=True)
         used[frame, codes[track, frame]] = True
         new_rows = used.cumsum(1) - 1  # (F, codes), meaningful where used
-        frame, code = used.nonzero(as_tuple=True)
-        height_width = self._sources[1].masks.shape[2:]
-        num_rows = int(used.sum(1).max()) if len(frames) else 0
-        # Zeros, because frames with fewer masks leave rows unused, which are multiplied too.
-        masks = self._sources[1].masks.new_zeros(len(frames), num_rows, *height_width)
-        device = masks.device
-        masks[frame.to(device), new_rows[frame, code].to(device)] = self.masks(
-            frame + first_column, code
-        )
+        counts = used.sum(1).tolist()
+        image = self._sources[1].masks
+        masks = image.new_empty(len(frames), max(counts, default=0), *image.shape[2:])
+        # One copy per mask: indexing with tensors is many times slower on the CPU.
+        for column, code in used.nonzero().tolist():
+            masks[column, int(new_rows[column, code])] = self.mask(column + first_column, code)
+        # Rows that a frame leaves unused are multiplied too, so they must be numbers.
+        for column, count in enumerate(counts):
+            masks[column, count:] = 0
         rows = new_rows[torch.arange(len(frames)), codes].masked_fill(~valid, 0)
         kept = Observations(
             frames=frames,

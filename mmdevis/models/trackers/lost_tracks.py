@@ -80,6 +80,8 @@ class LostTracks:
                 result.last_seen.append(frame)
         if len(left):
             at = (left, last)
+            codes = merged.codes[at].tolist()
+            masks = [merged.mask(column, code) for column, code in zip(last.tolist(), codes)]
             parts.append(
                 Observations(
                     frames=[-1],
@@ -88,7 +90,7 @@ class LostTracks:
                     labels=merged.labels[at][:, None],
                     centers=merged.centers[at][:, None],
                     rows=torch.arange(len(left))[:, None],
-                    masks=merged.masks(last, merged.codes[at])[None],
+                    masks=torch.stack(masks)[None],
                 )
             )
         result.sights = _stack(parts) if parts else None

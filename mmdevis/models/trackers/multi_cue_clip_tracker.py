@@ -143,7 +143,8 @@ class MultiCueClipTracker:
             clip (ClipPrediction): Starts later than all clips before it.
             next_start (int, optional): First frame that later clips will be matched on, if known:
                 earlier frames are encoded at once, which saves memory. Results do not depend on
-                it. Default: the second frame of this clip.
+                it, unless re-identification is on: a track counts as lost when it is in no frame
+                from here on. Default: the second frame of this clip.
 
         Returns:
             list[FrameTracks]: Frames that became final, in order: up to this clip's first frame,

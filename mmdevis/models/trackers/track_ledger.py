@@ -100,9 +100,8 @@ class TrackLedger:
             kept = merged.valid[:, column] & (merged.scores[:, column] >= self.min_frame_score)
             rows = kept.nonzero()[:, 0]
             codes, which = merged.codes[rows, column].unique(return_inverse=True)
-            masks = encode_masks(
-                merged.masks(torch.full_like(codes, column), codes) > MASK_THRESHOLD
-            )
+            binary = [merged.mask(column, code) > MASK_THRESHOLD for code in codes.tolist()]
+            masks = encode_masks(torch.stack(binary)) if binary else []
             scores, labels = merged.scores[rows, column], merged.labels[rows, column]
             result[merged.frames[column]] = {
                 track_ids[row]: KeptPrediction(score, label, masks[code])

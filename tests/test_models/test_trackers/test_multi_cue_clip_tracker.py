@@ -58,7 +58,7 @@ A, B, C = (2.0, 0.3, 0.9, 0), (10.0, -0.2, 0.5, 1), (17.0, 0.0, 0.7, 0)
 
 
 def test_is_registered():
-    tracker = TASK_UTILS.build(dict(type='MultiCueClipTracker', center_weight=1.0))
+    tracker = TASK_UTILS.build({'type': 'MultiCueClipTracker', 'center_weight': 1.0})
     assert tracker.cost.center_weight == 1.0
 
 
@@ -185,14 +185,15 @@ def test_instances_that_share_masks():
     assert len(tracks) == 2
 
 
-def test_leading_frames_of_the_last_clip():
+@pytest.mark.parametrize('next_start', [3, None])
+def test_leading_frames_of_the_last_clip(next_start):
     # In frames 1 and 2, which are ignored, the two instances lie as if they had changed places.
     first = make_clip(0, [(4.0, 0, 0.5, 0), (14.0, 0, 0.5, 0)])
     last = make_clip(1, [(14.0, 0, 0.6, 0), (4.0, 0, 0.4, 0)], num_ignored=2)
     last.masks[:, 2:] = last.masks[[1, 0]][:, 2:]
     for merge in (True, False):
         tracker = MultiCueClipTracker(1, 0, 0, merge_ignored_frames=merge)
-        tracker.update(first, 3)
+        tracker.update(first, next_start)
         frames, (one, two) = run_last(tracker, last)
         assert list(one.frame_scores.values()) == pytest.approx(
             [0.5, 0.6, 0.6, 0.6, 0.6] if merge else [0.5, 0.5, 0.5, 0.6, 0.6]
