@@ -1,7 +1,7 @@
 """What runs training: loop, hooks, files and processes."""
 
 from .atomic_backend import AtomicLocalBackend
-from .hooks import LossCurveHook, ProgressBarHook
+from .hooks import LossCurveHook, ProgressBarHook, TimeBudgetHook
 from .launch import prepare_launch
 from .loops import ReproducibleEpochLoop
 
@@ -10,5 +10,6 @@ __all__ = [
     'LossCurveHook',
     'ProgressBarHook',
     'ReproducibleEpochLoop',
+    'TimeBudgetHook',
     'prepare_launch',
 ]

@@ -2,5 +2,6 @@
 
 from .loss_curve_hook import LossCurveHook, draw_loss_curve, read_scalars
 from .progress_hook import ProgressBarHook
+from .time_budget_hook import TimeBudgetHook
 
-__all__ = ['LossCurveHook', 'ProgressBarHook', 'draw_loss_curve', 'read_scalars']
+__all__ = ['LossCurveHook', 'ProgressBarHook', 'TimeBudgetHook', 'draw_loss_curve', 'read_scalars']

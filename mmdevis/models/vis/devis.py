@@ -1,10 +1,10 @@
 """DeVIS, the video model (arXiv 2207.11103)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import torch
 from mmdet.registry import MODELS, TASK_UTILS
-from mmdet.structures import DetDataSample, TrackDataSample, TrackSampleList
+from mmdet.structures import DetDataSample, TrackSampleList
 from torch import Tensor
 
 from mmdevis.apis.streaming import VideoStream
@@ -96,7 +96,7 @@ class DeVIS(DeformableMaskDETR):
 
         Args:
             inputs: (B, L, 3, H, W) normalised videos, or B lazily read videos of uint8 frames.
-            data_samples: B samples of L frames with ``img_shape`` and ``ori_shape``.
+            data_samples: B samples of L frames; for tensors with ``img_shape`` and ``ori_shape``.
             rescale: Return masks at the original size, otherwise at that of the resized frames.
 
         Returns:
@@ -104,14 +104,15 @@ class DeVIS(DeformableMaskDETR):
             ``scores`` (of the track), ``bboxes`` (xyxy) and ``masks`` (RLE dicts).
         """
         for video, sample in zip(inputs, data_samples):
-            meta = sample.video_data_samples[0]
-            img_shape = tuple(meta.img_shape[:2])
-            out_shape = tuple(meta.ori_shape[:2]) if rescale else img_shape
             normalised = isinstance(video, Tensor)
-            stream = self.open_stream(img_shape, out_shape, normalised=normalised)
-            for frame in _frames(video):
-                stream.push(frame)
-            _, tracks = stream.close()
+            # A lazily read video knows its sizes once a frame went through the test pipeline.
+            meta = sample.video_data_samples[0].metainfo if normalised else video.metainfo(0)
+            img_shape = tuple(meta['img_shape'][:2])
+            out_shape = tuple(meta['ori_shape'][:2]) if rescale else img_shape
+            with self.open_stream(img_shape, out_shape, normalised=normalised) as stream:
+                for index in range(len(video)):
+                    stream.push(video[index])
+                _, tracks = stream.close()
             add_tracks_to_sample(sample, tracks)
         return data_samples
 
@@ -188,8 +189,3 @@ class DeVIS(DeformableMaskDETR):
                 f'{tuple(clips.shape)}; the data pipeline must sample num_frames='
                 f'{self.num_frames} frames'
             )
-
-
-def _frames(video: Tensor | Sequence[Tensor]) -> Iterator[Tensor]:
-    for index in range(len(video)):
-        yield video[index]

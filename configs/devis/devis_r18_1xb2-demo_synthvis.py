@@ -1,0 +1,66 @@
+# Small DeVIS with every part switched on, for SynthVIS on two CPU cores (`make demo`).
+_base_ = './_base_/datasets/synthvis.py'
+
+model = dict(
+    num_frames=4,
+    num_queries=40,  # 10 trajectories
+    num_feature_levels=3,
+    data_preprocessor=dict(mean=[114.0, 114.0, 114.0], std=[58.0, 58.0, 58.0]),
+    backbone=dict(
+        depth=18,
+        base_channels=32,
+        frozen_stages=-1,
+        norm_cfg=dict(type='BN', requires_grad=True),
+        norm_eval=False,
+        init_cfg=None,
+    ),
+    neck=dict(in_channels=[64, 128, 256], out_channels=128, num_outs=3),
+    encoder=dict(
+        num_layers=2,
+        layer_cfg=dict(
+            self_attn_cfg=dict(embed_dims=128, num_heads=8, dropout=0.0),
+            ffn_cfg=dict(embed_dims=128, feedforward_channels=256, ffn_drop=0.0),
+        ),
+    ),
+    decoder=dict(
+        num_layers=3,
+        layer_cfg=dict(
+            self_attn_cfg=dict(embed_dims=128, num_heads=8, dropout=0.0),
+            cross_attn_cfg=dict(embed_dims=128, num_heads=8, dropout=0.0),
+            ffn_cfg=dict(embed_dims=128, feedforward_channels=256, ffn_drop=0.0),
+        ),
+    ),
+    positional_encoding=dict(num_feats=64),
+    bbox_head=dict(
+        num_classes=6,
+        embed_dims=128,
+        mask_head=dict(embed_dims=128, num_heads=8, feature_channels=(128, 128, 32)),
+        loss_mask=dict(loss_weight=4.0),
+        loss_dice=dict(loss_weight=4.0),
+        aux_mask_layers=(),
+        layer_weights=(0.5, 0.5, 1.0),
+    ),
+    test_cfg=dict(max_per_clip=10, stride=3),
+)
+
+train_dataloader = dict(batch_size=2, num_workers=1, dataset=dict(num_frames=4))
+
+max_epochs = 12
+train_cfg = dict(_delete_=True, type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=max_epochs)
+optim_wrapper = dict(
+    optimizer=dict(type='AdamW', lr=5e-4, weight_decay=1e-4),
+    clip_grad=dict(max_norm=0.5, norm_type=2),
+    paramwise_cfg=dict(
+        custom_keys={
+            'backbone': dict(lr_mult=1.0),
+            'sampling_offsets': dict(lr_mult=0.1),
+            'reference_points': dict(lr_mult=0.1),
+        }
+    ),
+)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.05, by_epoch=False, begin=0, end=100),
+    dict(type='CosineAnnealingLR', by_epoch=True, begin=0, end=max_epochs, convert_to_iter_based=True),
+]
+auto_scale_lr = dict(base_batch_size=4)
+default_hooks = dict(logger=dict(interval=20), checkpoint=dict(max_keep_ckpts=1))
