@@ -24,7 +24,7 @@ from mmdevis.datasets.synthvis import (
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(
-        description='Make a SynthVIS set: a folder with frames, YouTube-VIS and per-frame annotations.'
+        description='Make a SynthVIS set: frames, YouTube-VIS and per-frame annotations.'
     )
     parser.add_argument('out', help='folder to make; it appears, complete, at the end')
     parser.add_argument('--videos', type=int, default=60, help='training videos (default 60)')
@@ -112,9 +112,7 @@ def main(argv: list[str] | None = None) -> int:
     if result.reused:
         print(f'{result.out_dir} holds this very set already; nothing to do')
     for split, count in result.manifest['counts'].items():
-        print(
-            f'{split}: {count["videos"]} videos, {count["frames"]} frames, {count["objects"]} objects'
-        )
+        print(f'{split}: ' + ', '.join(f'{number} {what}' for what, number in count.items()))
     if not result.reused:
         print(f'written to {result.out_dir} in {time.perf_counter() - start:.1f} s')
     return 0

@@ -1,4 +1,4 @@
-"""Annotations of SynthVIS in the two formats that readers of YouTube-VIS know."""
+"""YouTube-VIS annotations of SynthVIS, with occlusion as OVIS has it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as mask_utils
 
+from mmdevis.evaluation.functional import occlusion_group, occlusion_score
+
 from .config import SynthVISConfig
-from .occlusion import frame_level, object_level, object_score, occlusion_rate
+from .occlusion import frame_level, occlusion_rate
 
 
 def annotate_video(
@@ -43,7 +45,8 @@ def annotate_video(
             area = int(mask.sum())
             seen = area >= least
             if not seen and full < least:
-                # Less than the smallest annotated area is inside the frame: outside for all purposes.
+                # Less than the smallest annotated area is inside the frame: outside for all
+                # purposes.
                 rate = None
             else:
                 rate = occlusion_rate(area if seen else 0, full)
@@ -54,7 +57,7 @@ def annotate_video(
             areas.append(area if seen else None)
         if not any(segmentations):
             continue
-        score = object_score(rates)
+        score = occlusion_score(levels)
         tracks.append(
             {
                 'category_id': label + 1,
@@ -68,7 +71,7 @@ def annotate_video(
                 'occlusion': levels,
                 'occlusion_rates': rates,
                 'occlusion_score': round(score, 4),
-                'occlusion_level': object_level(score),
+                'occlusion_level': occlusion_group(score),
             }
         )
     return tracks
@@ -123,62 +126,5 @@ def youtube_vis_json(
         'categories': [
             {'id': i, 'name': n, 'supercategory': 'shape'} for i, n in enumerate(config.classes, 1)
         ],
-        'annotations': annotations,
-    }
-
-
-def per_frame_json(youtube_vis: dict[str, Any]) -> dict[str, Any]:
-    """Turn a YouTube-VIS annotation into the per-frame one that MMDetection's video data sets read.
-
-    Args:
-        youtube_vis: As ``youtube_vis_json`` makes it.
-
-    Returns:
-        Dict with categories, videos, images and annotations. A frame without objects keeps its image;
-        ``instance_id`` is the id of the track, counted over the whole split.
-    """
-    tracks_of: dict[int, list[dict[str, Any]]] = {
-        video['id']: [] for video in youtube_vis['videos']
-    }
-    for track in youtube_vis['annotations']:
-        tracks_of[track['video_id']].append(track)
-    videos: list[dict[str, Any]] = []
-    images: list[dict[str, Any]] = []
-    annotations: list[dict[str, Any]] = []
-    for video in youtube_vis['videos']:
-        shape = {'height': video['height'], 'width': video['width']}
-        videos.append(dict(id=video['id'], name=video['file_names'][0].split('/')[0], **shape))
-        for frame_id, file_name in enumerate(video['file_names']):
-            image_id = len(images) + 1
-            images.append(
-                dict(
-                    id=image_id,
-                    file_name=file_name,
-                    frame_id=frame_id,
-                    video_id=video['id'],
-                    **shape,
-                )
-            )
-            for track in tracks_of[video['id']]:
-                if track['segmentations'][frame_id] is None:
-                    continue
-                annotations.append(
-                    {
-                        'id': len(annotations) + 1,
-                        'video_id': video['id'],
-                        'image_id': image_id,
-                        'category_id': track['category_id'],
-                        'instance_id': track['id'],
-                        'bbox': track['bboxes'][frame_id],
-                        'area': track['areas'][frame_id],
-                        'segmentation': track['segmentations'][frame_id],
-                        'iscrowd': track['iscrowd'],
-                        'occlusion': track['occlusion'][frame_id],
-                    }
-                )
-    return {
-        'categories': youtube_vis['categories'],
-        'videos': videos,
-        'images': images,
         'annotations': annotations,
     }

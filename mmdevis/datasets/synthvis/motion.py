@@ -136,8 +136,8 @@ def send_outside(
 ) -> np.ndarray:
     """Bend a path so that its object is fully outside the frame at given frames.
 
-    The object goes to the border that is nearest when its absence begins (or ends, for an absence from the
-    first frame on) and comes back the same way, at about ``speed``.
+    The object goes to the border that is nearest when its absence begins (or ends, for an absence
+    from the first frame on) and comes back the same way, at about ``speed``.
 
     Args:
         path: (F, 2) positions inside the frame.
@@ -161,7 +161,8 @@ def send_outside(
     # Pixels still to go, per frame, until the object is just outside on that side.
     missing = (to_border[side] + extent + 1) + (anchor - path[frames]) @ direction
     distance = float(missing.max())
-    ramp = max(distance / max(speed, 1e-6), 1.0)
+    # Where time is short it has to hurry, or it would not be seen at all.
+    ramp = np.clip(distance / max(speed, 1e-6), 1, max((len(path) - len(frames)) / 2, 1))
     t = np.arange(len(path), dtype=np.float64)
     gap = np.maximum(np.maximum(first - t, t - last), 0)
     return path + np.clip(1 - gap / ramp, 0, 1)[:, None] * distance * direction

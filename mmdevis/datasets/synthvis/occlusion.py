@@ -1,28 +1,21 @@
-"""Occlusion of objects, in the terms of OVIS but from exact areas instead of an annotator's estimate.
+"""Occlusion of an object in a frame, in the terms of OVIS but from exact areas.
 
-Per frame, the occlusion rate of an object is one minus its visible area over the area it would cover inside
-the frame if nothing were in front. As in OVIS a frame counts as not, slightly (up to half) or severely (more
-than half) occluded, worth 0, 0.25 and 0.75; the score of an object is the mean over the more occluded half of
-its frames, and it belongs to one of three groups: slight (score up to 0.25), moderate (up to 0.5), heavy.
-
-One difference: frames in which an object is in the frame but fully hidden have no mask and OVIS leaves them
-out; here they are known, and count as severe.
+The occlusion rate of an object is one minus its visible area over the area that it would cover
+inside the frame if nothing were in front of it. OVIS has annotators estimate three levels: not,
+slightly (up to half) and severely (more than half) occluded. How the levels of the frames make the
+group of an object is the business of ``mmdevis.evaluation.functional.occlusion_score``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 FRAME_LEVELS: tuple[str, ...] = ('no_occlusion', 'slight_occlusion', 'severe_occlusion')
-OBJECT_LEVELS: tuple[str, ...] = ('slight', 'moderate', 'heavy')
 
-_FRAME_SCORES = dict(zip(FRAME_LEVELS, (0.0, 0.25, 0.75)))
-# Less than this is the overlap of two outlines rather than an occlusion.
+# Up to here two outlines touch rather than one object hides another.
 _NOTICEABLE = 0.02
 
 
 def occlusion_rate(visible_area: int, full_area: int) -> float | None:
-    """Share of an object's area in the frame that something else hides.
+    """Share of the area of an object in the frame that something else hides.
 
     Args:
         visible_area: Visible pixels.
@@ -40,28 +33,7 @@ def occlusion_rate(visible_area: int, full_area: int) -> float | None:
 
 
 def frame_level(rate: float) -> str:
-    """Occlusion level of an object in one frame, one of ``FRAME_LEVELS``, from its rate in [0, 1]."""
+    """Level of an object in one frame, one of ``FRAME_LEVELS``, from its rate in [0, 1]."""
     if rate <= _NOTICEABLE:
         return FRAME_LEVELS[0]
     return FRAME_LEVELS[1] if rate <= 0.5 else FRAME_LEVELS[2]
-
-
-def object_score(rates: Sequence[float | None]) -> float:
-    """Occlusion score of an object over its video.
-
-    Args:
-        rates: Its rate in every frame, None where it is outside.
-
-    Returns:
-        Score in [0, 0.75]; 0 if it is never in the frame.
-    """
-    scores = sorted((_FRAME_SCORES[frame_level(r)] for r in rates if r is not None), reverse=True)
-    top = scores[: (len(scores) + 1) // 2]
-    return sum(top) / len(top) if top else 0.0
-
-
-def object_level(score: float) -> str:
-    """Group of an object, one of ``OBJECT_LEVELS``, from its score in [0, 0.75]."""
-    if score <= 0.25:
-        return OBJECT_LEVELS[0]
-    return OBJECT_LEVELS[1] if score <= 0.5 else OBJECT_LEVELS[2]

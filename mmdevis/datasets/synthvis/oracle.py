@@ -1,7 +1,7 @@
-"""How much identity counts in a set: score ground-truth masks and classes whose identities are guessed.
+"""How much identity counts in a set: score true masks and classes with guessed identities.
 
-Detection, segmentation and classification are perfect in every trial, so what is missing to 1.0 is the price
-of identity alone::
+Detection, segmentation and classification are perfect in every trial, so what is missing to 1.0 is
+the price of identity alone::
 
     python -m mmdevis.datasets.synthvis.oracle data/synthvis/annotations/valid_ytvis.json
 """
@@ -9,15 +9,14 @@ of identity alone::
 from __future__ import annotations
 
 import argparse
-import contextlib
-import io
 import json
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from mmdet.evaluation.functional import YTVIS, YTVISeval
 from pycocotools import mask as mask_utils
+
+from mmdevis.evaluation.functional import evaluate_ytvis
 
 # One predicted track: class and mask by frame.
 _Track = dict[str, Any]
@@ -60,7 +59,8 @@ def linked(
         length: Number of frames.
         rng: Not used.
         memory: Frames after its last mask in which a track can still go on; 1 is frame to frame.
-        motion: Move the last box on with the velocity of its centre and compare boxes, instead of comparing masks.
+        motion: Move the last box on with the velocity of its centre and compare boxes, instead of
+            comparing masks.
         min_iou: Least overlap of a link.
 
     Returns:
@@ -129,7 +129,7 @@ def score_identity(truth: dict[str, Any], trial: str, seed: int = 0) -> dict[str
         seed: Seed of the random trials.
 
     Returns:
-        AP, AP50, AP75, AR1 and AR10 in [0, 1], by MMDetection's YouTube-VIS evaluator.
+        What ``mmdevis.evaluation.functional.evaluate_ytvis`` returns: AP, AP50, AP_heavy, ....
 
     Raises:
         KeyError: If the trial is unknown.
@@ -151,14 +151,7 @@ def score_identity(truth: dict[str, Any], trial: str, seed: int = 0) -> dict[str
                         'segmentations': [track['masks'].get(i) for i in range(length)],
                     }
                 )
-    with contextlib.redirect_stdout(io.StringIO()):
-        ground_truth = YTVIS(json.loads(json.dumps(truth)))
-        evaluation = YTVISeval(ground_truth, ground_truth.loadRes(predictions), 'segm')
-        evaluation.evaluate()
-        evaluation.accumulate()
-        evaluation.summarize()
-    names = {'AP': 0, 'AP50': 1, 'AP75': 2, 'AR1': 6, 'AR10': 7}
-    return {name: float(evaluation.stats[i]) for name, i in names.items()}
+    return evaluate_ytvis(truth, predictions)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -168,10 +161,11 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     with open(args.annotations, encoding='utf-8') as file:
         truth = json.load(file)
-    print(f'{"identity":24}   AP   AP50   AP75')
+    shown = ('AP', 'AP50', 'AP75', 'AP_slight', 'AP_moderate', 'AP_heavy')
+    print(f'{"identity":24}' + ''.join(f'{name:>12}' for name in shown))
     for trial in TRIALS:
         score = score_identity(truth, trial)
-        print(f'{trial:24} {score["AP"]:.3f}  {score["AP50"]:.3f}  {score["AP75"]:.3f}')
+        print(f'{trial:24}' + ''.join(f'{score[name]:12.3f}' for name in shown))
 
 
 if __name__ == '__main__':

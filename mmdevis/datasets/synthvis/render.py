@@ -20,7 +20,8 @@ class RenderedFrame:
     Attributes:
         image: (H, W, 3) uint8 picture, RGB.
         masks: (N, H, W) bool visible part of every object of the scene; masks do not overlap.
-        full_areas: (N,) int64 pixels of every object inside the frame as if nothing were in front of it.
+        full_areas: (N,) int64 pixels of every object inside the frame as if nothing were in front
+            of it.
     """
 
     image: np.ndarray
@@ -73,7 +74,11 @@ def _draw_object(
     t: int,
     config: SynthVISConfig,
 ) -> int:
-    """Draw an object over canvas (H, W, 3) and owner (H, W), in place; return its pixels in the frame."""
+    """Draw an object over canvas (H, W, 3) and owner (H, W), in place.
+
+    Returns:
+        Its pixels inside the frame, whatever is drawn over it later.
+    """
     height, width = owner.shape
     (cx, cy), radius, angle = item.centers[t], float(item.radii[t]), float(item.angles[t])
     reach = MAX_EXTENT * radius + 2

@@ -1,4 +1,4 @@
-"""What one SynthVIS video contains: drawn from the settings and the video's own random generator."""
+"""What one SynthVIS video contains, drawn from the settings and the video's own generator."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def sample_scene(config: SynthVISConfig, rng: np.random.Generator) -> Scene:
 def _sample_background(
     config: SynthVISConfig, rng: np.random.Generator, frames: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Draw the background: (H', W', 3) picture, (2, 3) main colours and (F, 2, 3) maps of its motion."""
+    """Draw the background: (H', W', 3) picture, (2, 3) main colours, (F, 2, 3) maps of motion."""
     height, width = config.size
     pad = height // 2
     picture, colours = background_texture(
@@ -205,7 +205,7 @@ def _sample_object(
 def _spread_starts(
     config: SynthVISConfig, rng: np.random.Generator, count: int
 ) -> list[np.ndarray]:
-    """Draw (2,) first positions that are not on top of each other: the loneliest of eight draws each."""
+    """Draw a (2,) first position for each object: of eight draws the farthest from the others."""
     height, width = config.size
     starts: list[np.ndarray] = []
     for _ in range(count):

@@ -1,8 +1,8 @@
 """Shape families of SynthVIS: the class of an object is its shape and nothing else.
 
-Every shape is an implicit function over the unit square of the object: negative inside, about the distance to
-the outline (in units of the object's half size) near it. The sign at a pixel centre decides the mask exactly;
-the distance gives the soft edge of the picture.
+Every shape is an implicit function over the unit square of the object: negative inside, about the
+distance to the outline (in units of the object's half size) near it. The sign at a pixel centre
+decides the mask exactly; the distance gives the soft edge of the picture.
 """
 
 from __future__ import annotations
@@ -71,7 +71,8 @@ _SHAPES: dict[str, Callable[[np.ndarray, np.ndarray, float], np.ndarray]] = {
     'cross': _cross,
 }
 
-# No shape reaches further from its centre than this many half sizes (corner of the box, tip of the star).
+# No shape reaches further from its centre than this many half sizes (corner of the box, tip of the
+# star).
 MAX_EXTENT = 1.4
 
 

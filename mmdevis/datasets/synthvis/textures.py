@@ -65,7 +65,7 @@ def pattern(
 def colour_away_from(
     rng: np.random.Generator, others: np.ndarray, distance: float, tries: int = 48
 ) -> np.ndarray:
-    """Draw a colour at some distance from others: the first that is far enough, else the farthest of all tries.
+    """Draw a colour at some distance from others: the first far enough, else the farthest of all.
 
     Args:
         rng: Random generator.
@@ -99,7 +99,8 @@ def object_texture(
         (size, size, 3) float32, 0..255.
     """
     first = colour_away_from(rng, background, contrast)
-    # The second colour differs from the first so that the pattern shows, and still from the background.
+    # The second colour differs from the first so that the pattern shows, and still from the
+    # background.
     second = colour_away_from(rng, np.concatenate([background, first[None]]), 0.8 * contrast)
     blend = pattern(rng, (size, size), size * rng.uniform(0.2, 0.45))[..., None] * rng.uniform(
         0.45, 0.9

@@ -17,7 +17,9 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from .annotations import annotate_video, per_frame_json, youtube_vis_json
+from mmdevis.datasets.converters.ytvis import ytvis_to_frames
+
+from .annotations import annotate_video, youtube_vis_json
 from .config import SynthVISConfig
 from .render import render_scene
 from .scene import sample_scene, video_rng
@@ -56,8 +58,8 @@ def generate_synthvis(
 ) -> SynthVISResult:
     """Make a SynthVIS set, or find that it is there already.
 
-    Video i of a split depends on nothing but the settings, the seed, the name of the split and i: neither the
-    number of videos nor that of workers changes it. Layout::
+    Video i of a split depends on nothing but the settings, the seed, the name of the split and i:
+    neither the number of videos nor that of workers changes it. Layout::
 
         OUT/manifest.json
         OUT/annotations/{split}.json          per frame, for MMDetection's video data sets
@@ -70,7 +72,8 @@ def generate_synthvis(
         config: Settings; the standard difficulty if None.
         seed: Seed, >= 0.
         workers: Processes; None takes one per CPU core (8 at most), 1 works in this process.
-        force: Replace a SynthVIS set with other settings. Any other non-empty folder is never touched.
+        force: Replace a SynthVIS set with other settings. Any other non-empty folder is never
+            touched.
         progress: Show a bar with the time left.
 
     Returns:
@@ -102,7 +105,7 @@ def generate_synthvis(
         counts = _write_splits(building, splits, config, seed, workers, progress)
         manifest = {**request, 'counts': counts}
         _write_json(building / MANIFEST, manifest, indent=1)
-        _put_in_place(building, out)
+        _put_in_place(building, out, force)
     finally:
         shutil.rmtree(building, ignore_errors=True)
     return SynthVISResult(out_dir=out, reused=False, manifest=manifest)
@@ -117,7 +120,8 @@ def _check_arguments(splits: Mapping[str, int], seed: int, workers: int | None) 
     for name, count in splits.items():
         if not re.fullmatch(r'[A-Za-z0-9][A-Za-z0-9_-]*', name) or name == 'annotations':
             raise ValueError(
-                f'SynthVIS: {name!r} cannot name a split, expected letters, digits, _ and -, not "annotations"'
+                f'SynthVIS: {name!r} cannot name a split, expected letters, digits, _ and -, '
+                'and not "annotations"'
             )
         if not isinstance(count, int) or isinstance(count, bool) or count < 1:
             raise ValueError(
@@ -134,7 +138,7 @@ def _check_arguments(splits: Mapping[str, int], seed: int, workers: int | None) 
 
 
 def _existing_set(out: Path, request: Mapping[str, Any], force: bool) -> dict[str, Any] | None:
-    """Return the manifest of the very set that is asked for if it is complete, None if it has to be made.
+    """Return the manifest of the set that is asked for if it is there, None if it must be made.
 
     Raises:
         FileExistsError: If something else is in the way.
@@ -158,7 +162,8 @@ def _existing_set(out: Path, request: Mapping[str, Any], force: bool) -> dict[st
         return None
     why = f'with another {", ".join(differing)}' if differing else 'but files of it are missing'
     raise FileExistsError(
-        f'{out} holds a SynthVIS set {why}; use --force (force=True) to replace it, or another output folder'
+        f'{out} holds a SynthVIS set {why}; '
+        'use --force (force=True) to replace it, or another output folder'
     )
 
 
@@ -206,7 +211,7 @@ def _write_splits(
     for split, videos in tracks.items():
         whole = youtube_vis_json(videos, config, f'SynthVIS {split}, seed {seed}')
         _write_json(folder / 'annotations' / f'{split}_ytvis.json', whole)
-        _write_json(folder / 'annotations' / f'{split}.json', per_frame_json(whole))
+        _write_json(folder / 'annotations' / f'{split}.json', ytvis_to_frames(whole))
         counts[split] = {
             'videos': len(videos),
             'frames': sum(len(names) for names, _ in videos),
@@ -218,7 +223,7 @@ def _write_splits(
 def _map_in_order(
     work: Any, jobs: list[tuple[str, int]], config: SynthVISConfig, workers: int | None
 ) -> Iterator[tuple[list[str], list[dict[str, Any]]]]:
-    """Apply work to the jobs, in this process or a pool, and yield results in the order of the jobs."""
+    """Apply work to the jobs, here or in a pool, and yield results in the order of the jobs."""
     if workers is None:
         workers = min(os.cpu_count() or 1, 8)
         if len(jobs) * config.frames < _POOL_PAYS_FROM:
@@ -274,12 +279,21 @@ def _write_json(path: Path, content: Mapping[str, Any], indent: int | None = Non
     )
 
 
-def _put_in_place(building: Path, out: Path) -> None:
-    """Give the finished folder its name, moving a set that is to be replaced out of the way first."""
-    if out.exists() and any(out.iterdir()):
+def _put_in_place(building: Path, out: Path, replace: bool) -> None:
+    """Give the finished folder its name; with replace, a set that is there goes out of the way.
+
+    Raises:
+        FileExistsError: If something has appeared there meanwhile that may not be replaced.
+    """
+    if replace and _read_manifest(out) is not None:
         old = out.parent / f'.{out.name}.old-{os.getpid()}'
         os.replace(out, old)
         os.replace(building, out)
         shutil.rmtree(old, ignore_errors=True)
-    else:
+        return
+    try:
         os.replace(building, out)
+    except OSError as error:
+        raise FileExistsError(
+            f'{out} has been filled by someone else meanwhile; run again to use it if it fits'
+        ) from error
