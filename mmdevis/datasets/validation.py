@@ -67,7 +67,7 @@ def validate(data: Any, source: str, *, require_annotations: bool) -> None:
     if problems:
         lines = [str(problem) for problem in problems[:MAX_SHOWN]]
         if len(problems) > MAX_SHOWN:
-            lines.append('... and more: run tools/analysis_tools/check_dataset.py for all of them.')
+            lines.append('... and more: run tools/dataset_converters/check_dataset.py for all of them.')
         raise AnnotationError('\n'.join(lines))
 
 

@@ -1,5 +1,6 @@
 """A tiny data set on disk: three videos of 24 x 32 pixels with moving squares."""
 
+import importlib.util
 import json
 from pathlib import Path
 
@@ -91,3 +92,18 @@ def tiny_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
             path.parent.mkdir(parents=True, exist_ok=True)
             cv2.imwrite(str(path), image)
     return root
+
+
+@pytest.fixture
+def run_tool(monkeypatch):
+    """Runs a script of tools/dataset_converters in this process: run_tool(name, *arguments)."""
+
+    def run(name: str, *arguments) -> None:
+        path = Path(__file__).parents[2] / 'tools/dataset_converters' / name
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        monkeypatch.setattr('sys.argv', [name, *map(str, arguments)])
+        module.main()
+
+    return run

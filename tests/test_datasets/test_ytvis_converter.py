@@ -1,8 +1,6 @@
 import copy
-import importlib.util
 import json
 import os
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,16 +8,6 @@ from mmdet.datasets import YouTubeVISDataset
 from pycocotools import mask as mask_utils
 
 from mmdevis.datasets.converters import compress_mask, write_json, ytvis_to_frames
-
-TOOL = Path(__file__).parents[2] / 'tools/dataset_converters/ytvis2coco.py'
-
-
-def _run(monkeypatch, *args):
-    spec = importlib.util.spec_from_file_location(TOOL.stem, TOOL)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    monkeypatch.setattr('sys.argv', [TOOL.name, *map(str, args)])
-    module.main()
 
 
 def test_every_mask_is_kept(ytvis):
@@ -66,11 +54,11 @@ def test_masks_of_every_kind_agree():
         assert compress_mask(nothing, 6, 8) is None
 
 
-def test_mmdetection_reads_the_result(ytvis, tiny_root, tmp_path, monkeypatch):
+def test_mmdetection_reads_the_result(ytvis, tiny_root, tmp_path, run_tool):
     for category, name in zip(ytvis['categories'], ('person', 'giant_panda')):
         category['name'] = name
     (tmp_path / 'official.json').write_text(json.dumps(ytvis))
-    _run(monkeypatch, tmp_path / 'official.json', tmp_path / 'new/frames.json')
+    run_tool('ytvis2coco.py', tmp_path / 'official.json', tmp_path / 'new/frames.json')
 
     class Dataset(YouTubeVISDataset):
         """Its own class, because MMDetection's keeps the classes on itself."""
@@ -86,30 +74,30 @@ def test_mmdetection_reads_the_result(ytvis, tiny_root, tmp_path, monkeypatch):
     assert [len(f['instances']) for f in dataset.get_data_info(0)['images']] == [1, 1, 1, 2, 2]
 
 
-def test_progress_and_summary(ytvis, tmp_path, monkeypatch, capsys):
+def test_progress_and_summary(ytvis, tmp_path, run_tool, capsys):
     (tmp_path / 'a.json').write_text(json.dumps(ytvis))
-    _run(monkeypatch, tmp_path / 'a.json', tmp_path / 'b.json')
+    run_tool('ytvis2coco.py', tmp_path / 'a.json', tmp_path / 'b.json')
     out = capsys.readouterr()
     assert '3 videos, 8 frames, 3 tracks, 9 masks' in out.out
     assert '3/3' in out.err
 
 
-def test_without_annotations(ytvis, tmp_path, monkeypatch):
+def test_without_annotations(ytvis, tmp_path, run_tool):
     ytvis['annotations'] = None
     (tmp_path / 'a.json').write_text(json.dumps(ytvis))
-    _run(monkeypatch, tmp_path / 'a.json', tmp_path / 'b.json')
+    run_tool('ytvis2coco.py', tmp_path / 'a.json', tmp_path / 'b.json')
     assert json.loads((tmp_path / 'b.json').read_text())['annotations'] == []
 
 
 @pytest.mark.parametrize('text', [None, '{"videos": [', '{"videos": []}', 'frames'])
-def test_bad_input_writes_nothing(ytvis, tmp_path, monkeypatch, text):
+def test_bad_input_writes_nothing(ytvis, tmp_path, run_tool, text):
     source = tmp_path / 'a.json'
     if text == 'frames':
         text = json.dumps(ytvis_to_frames(ytvis))
     if text is not None:
         source.write_text(text)
     with pytest.raises(SystemExit, match=r'a\.json'):
-        _run(monkeypatch, source, tmp_path / 'b.json')
+        run_tool('ytvis2coco.py', source, tmp_path / 'b.json')
     assert {path.name for path in tmp_path.iterdir()} <= {'a.json'}
 
 
