@@ -1,5 +1,7 @@
 import copy
 import json
+import re
+from pathlib import Path
 
 import pytest
 
@@ -203,3 +205,9 @@ def test_files_that_are_no_data_set(tmp_path, text):
 def test_missing_file(tmp_path):
     with pytest.raises(FileNotFoundError, match='nothing.json.*docs/datasets.md'):
         VISClipDataset(ann_file=str(tmp_path / 'nothing.json'))
+
+
+def test_the_example_of_the_documentation():
+    text = (Path(__file__).parents[2] / 'docs/datasets.md').read_text()
+    (example,) = re.findall(r'```json\n(.*?)```', text, re.DOTALL)
+    assert _problems(json.loads(example)) == []
