@@ -166,12 +166,24 @@ int NAME(temporal_deform_attn_backward)(const Dims *n, const int64_t *shapes, co
             stats[3 * at + 1] = 1 / sum;
             stats[3 * at + 2] = delta;
         }
-        /* One task per value frame and head: the part of grad_value that it alone writes. */
+        /* One task per value frame and head: the part of grad_value that it alone writes. Both are
+         * copied to where their tokens lie side by side if that pays (see forward.h). */
+        REAL *local = NULL;
+        if (NAME(is_dense)(n)) local = allocate((size_t)(2 * n->tokens * n->channels) * sizeof(REAL));
+        REAL *local_grad = local == NULL ? NULL : local + n->tokens * n->channels;
+        const int64_t step = local == NULL ? stride : n->channels;
 #pragma omp for schedule(dynamic, 1)
         for (int64_t task = 0; task < tasks; task++) {
             const int64_t m = task % n->heads, bs = task / n->heads, frame = bs % n->frames;
             const int64_t place = bs * n->tokens * stride + m * n->channels;
-            REAL *grad_place = grad_value == NULL ? NULL : grad_value + place;
+            const REAL *tokens = value + place;
+            REAL *grad_tokens = grad_value == NULL ? NULL : grad_value + place;
+            if (local != NULL) {
+                NAME(copy_tokens)(local, step, tokens, stride, n);
+                memset(local_grad, 0, (size_t)(n->tokens * n->channels) * sizeof(REAL));
+                tokens = local;
+                if (grad_value != NULL) grad_tokens = local_grad;
+            }
             for (int64_t t = others ? 0 : frame; t < (others ? n->frames : frame + 1); t++) {
                 const int64_t bt = bs - frame + t, slot = frame - (frame > t);
                 const int mine = t == frame;
@@ -184,13 +196,16 @@ int NAME(temporal_deform_attn_backward)(const Dims *n, const int64_t *shapes, co
                     NAME(place_segment)(s, 0, n, shapes, reference + rq * reference_stride, 0);
                     NAME(locate)(s, (mine ? offsets : temporal_offsets) + 2 * at,
                                  (mine ? logits : temporal_logits) + at, st[0], st[1]);
-                    NAME(scatter)(s, value + place, grad_place, grad_output + rm * n->channels,
-                                  stride, n->channels);
+                    NAME(scatter)(s, tokens, grad_tokens, grad_output + rm * n->channels, step,
+                                  n->channels);
                     NAME(sample_grads)(s, st[2], (mine ? grad_logits : grad_temporal_logits) + at,
                                        (mine ? grad_offsets : grad_temporal_offsets) + 2 * at);
                 }
             }
+            if (local != NULL && grad_value != NULL)
+                NAME(copy_tokens)(grad_value + place, stride, local_grad, step, n);
         }
+        free(local);
         free(own.block);
         free(other.block);
         if (n->reference_size == 4 || grad_reference != NULL) {

@@ -37,36 +37,34 @@ INLINE void NAME(accumulate)(const NAME(Samples) *s, const REAL *value, int64_t 
 #undef ACCUMULATE
 #undef CORNER
 
-/* Output of one query on frame t, all heads. `row` numbers it over (B, T, Q). */
+/* Output of one query on frame t for head m. `at` numbers it over (B, T, Q, M); `clip` is the value
+ * of that clip and head, its tokens `stride` apart. */
 INLINE void NAME(forward_query)(const Dims *n, const int64_t *shapes, const NAME(Samples) *own,
-                                const NAME(Samples) *other, int64_t row, const REAL *value,
-                                const REAL *reference, const REAL *offsets, const REAL *logits,
+                                const NAME(Samples) *other, int64_t at, const REAL *clip,
+                                int64_t stride, int64_t frame_stride, const REAL *reference,
+                                const REAL *offsets, const REAL *logits,
                                 const REAL *temporal_offsets, const REAL *temporal_logits,
                                 REAL *output) {
-    const int64_t stride = n->heads * n->channels, reference_stride = n->levels * n->reference_size;
-    const int64_t q = row % n->queries, bt = row / n->queries, t = bt % n->frames;
-    const REAL *clip = value + (bt - t) * n->tokens * stride;
+    const int64_t row = at / n->heads, q = row % n->queries, bt = row / n->queries;
+    const int64_t t = bt % n->frames, reference_stride = n->levels * n->reference_size;
+    const REAL *lg = logits + at * own->count, *tlg = temporal_logits + at * other->count;
     const REAL *mine = reference + row * reference_stride;
-    NAME(place_segment)(own, 0, n, shapes, mine, t * n->tokens);
+    REAL *out = output + at * n->channels;
+    REAL top, sum;
+    NAME(softmax_stats)(lg, own->count, tlg, other->count, &top, &sum);
+    memset(out, 0, (size_t)n->channels * sizeof(REAL));
+    NAME(place_segment)(own, 0, n, shapes, mine, t * frame_stride);
+    NAME(locate)(own, offsets + 2 * at * own->count, lg, top, 1 / sum);
+    NAME(accumulate)(own, clip, stride, out, n->channels);
+    if (other->count == 0) return;
     for (int64_t j = 0; j < other->segments; j++) {
         const int64_t frame = j + (j >= t);
         const REAL *there = reference + ((bt - t + frame) * n->queries + q) * reference_stride;
         NAME(place_segment)(other, j, n, shapes, n->instance_aware ? there : mine,
-                            frame * n->tokens);
+                            frame * frame_stride);
     }
-    for (int64_t m = 0; m < n->heads; m++) {
-        const int64_t at = row * n->heads + m;
-        const REAL *lg = logits + at * own->count, *tlg = temporal_logits + at * other->count;
-        REAL top, sum;
-        NAME(softmax_stats)(lg, own->count, tlg, other->count, &top, &sum);
-        REAL *out = output + at * n->channels;
-        memset(out, 0, (size_t)n->channels * sizeof(REAL));
-        NAME(locate)(own, offsets + 2 * at * own->count, lg, top, 1 / sum);
-        NAME(accumulate)(own, clip + m * n->channels, stride, out, n->channels);
-        if (other->count == 0) continue;
-        NAME(locate)(other, temporal_offsets + 2 * at * other->count, tlg, top, 1 / sum);
-        NAME(accumulate)(other, clip + m * n->channels, stride, out, n->channels);
-    }
+    NAME(locate)(other, temporal_offsets + 2 * at * other->count, tlg, top, 1 / sum);
+    NAME(accumulate)(other, clip, stride, out, n->channels);
 }
 
 /* 0, or 1 without memory. */
@@ -75,23 +73,47 @@ int NAME(temporal_deform_attn_forward)(const Dims *n, const int64_t *shapes, con
                                        const REAL *logits, const REAL *temporal_offsets,
                                        const REAL *temporal_logits, REAL *output) {
     const int64_t others = n->temporal_points > 0 ? n->frames - 1 : 0;
-    const int64_t rows = n->batch * n->frames * n->queries;
+    const int64_t frames = n->batch * n->frames, slice = n->tokens * n->channels;
+    const int64_t wide = n->heads * n->channels; /* from a token to the next in (B, T, N, M, D) */
+    /* One head's tokens lie `wide` apart and so fill few of a cache's sets. With many samples per
+     * token it pays to copy the value to (B, T, M, N, D) first. */
+    REAL *by_head = NULL;
+    if (NAME(is_dense)(n)) by_head = allocate((size_t)(frames * n->tokens * wide) * sizeof(REAL));
     /* Neighbouring queries look at neighbouring pixels: blocks keep them in one core's cache. */
-    const int64_t block = rows >= 256 * n->threads ? 64 : 1;
+    int64_t block = MIN(256, n->queries);
+    while (block > 1 && frames * n->heads * (n->queries / block) < 8 * n->threads) block /= 2;
+    const int64_t blocks = (n->queries + block - 1) / block;
     int failed = 0;
 #pragma omp parallel num_threads((int)n->threads) reduction(| : failed)
     {
         NAME(Samples) own, other;
         failed |= NAME(make_samples)(&own, n, shapes, n->points, 1);
         failed |= NAME(make_samples)(&other, n, shapes, n->temporal_points, others);
+        if (by_head != NULL) {
+#pragma omp for schedule(static)
+            for (int64_t i = 0; i < frames * n->heads; i++) {
+                const int64_t m = i % n->heads;
+                NAME(copy_tokens)(by_head + i * slice, n->channels,
+                                  value + (i - m) * slice + m * n->channels, wide, n);
+            }
+        }
 #pragma omp for schedule(dynamic, 1)
-        for (int64_t start = 0; start < rows; start += block) {
-            for (int64_t row = start; row < MIN(start + block, rows) && !failed; row++)
-                NAME(forward_query)(n, shapes, &own, &other, row, value, reference, offsets,
-                                    logits, temporal_offsets, temporal_logits, output);
+        for (int64_t task = 0; task < frames * n->heads * blocks; task++) {
+            const int64_t start = task % blocks * block, m = task / blocks % n->heads;
+            const int64_t bt = task / blocks / n->heads, b = bt / n->frames;
+            const REAL *clip = by_head != NULL
+                ? by_head + (b * n->frames * n->heads + m) * slice
+                : value + b * n->frames * n->tokens * wide + m * n->channels;
+            for (int64_t q = start; q < MIN(start + block, n->queries) && !failed; q++)
+                NAME(forward_query)(n, shapes, &own, &other,
+                                    (bt * n->queries + q) * n->heads + m, clip,
+                                    by_head != NULL ? n->channels : wide,
+                                    by_head != NULL ? n->heads * n->tokens : n->tokens, reference,
+                                    offsets, logits, temporal_offsets, temporal_logits, output);
         }
         free(own.block);
         free(other.block);
     }
+    free(by_head);
     return failed;
 }

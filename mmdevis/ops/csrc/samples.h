@@ -53,12 +53,10 @@ static int NAME(make_samples)(NAME(Samples) *s, const Dims *n, const int64_t *sh
     s->segments = segments;
     s->count = segments * s->per_segment;
     s->blocks = ROUND_UP(s->count);
-    void *memory = NULL;
     const size_t size = (size_t)(s->blocks + 1) * sizeof(NAME(Block));
-    if (posix_memalign(&memory, 64, size)) memory = NULL;
-    s->block = memory;
-    if (memory == NULL) return 1;
-    memset(memory, 0, size);
+    s->block = allocate(size);
+    if (s->block == NULL) return 1;
+    memset(s->block, 0, size);
     for (int64_t j = 0, i = 0; j < segments; j++) {
         for (int64_t l = 0; l < n->levels; l++) {
             const int64_t h = shapes[2 * l], w = shapes[2 * l + 1];
@@ -75,7 +73,8 @@ static int NAME(make_samples)(NAME(Samples) *s, const Dims *n, const int64_t *sh
 }
 
 /* Where the samples of a segment start and how far an offset moves them, in pixels.
- * `reference` is (L, 2|4) of one query on one frame; the frame starts at `first_token`. */
+ * `reference` is (L, 2|4) of one query on one frame; the frame starts at `first_token`, counted in
+ * steps from token to token of one head. */
 INLINE void NAME(place_segment)(const NAME(Samples) *s, int64_t segment, const Dims *n,
                                 const int64_t *shapes, const REAL *reference,
                                 int64_t first_token) {
@@ -184,4 +183,17 @@ INLINE void NAME(softmax_stats)(const REAL *own, int64_t n_own, const REAL *othe
     for (int64_t i = 0; i < n_other; i++) total += EXP(other[i] - top);
     *maximum = top;
     *sum = total;
+}
+
+/* Whether there are so many samples per value token that copying the value is cheap. */
+static int NAME(is_dense)(const Dims *n) {
+    const int64_t samples = n->levels * (n->points + (n->frames - 1) * n->temporal_points);
+    return n->heads > 1 && n->queries * samples >= 8 * n->tokens;
+}
+
+/* Copy the channels of one head of all tokens of a frame. */
+INLINE void NAME(copy_tokens)(REAL *to, int64_t to_stride, const REAL *from, int64_t from_stride,
+                              const Dims *n) {
+    for (int64_t i = 0; i < n->tokens; i++)
+        memcpy(to + i * to_stride, from + i * from_stride, (size_t)n->channels * sizeof(REAL));
 }

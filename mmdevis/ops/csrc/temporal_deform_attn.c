@@ -32,6 +32,12 @@ typedef struct {
     int64_t points, temporal_points, reference_size, instance_aware, threads;
 } Dims;
 
+/* Memory that vectors do not straddle cache lines in; NULL if there is none. */
+static void *allocate(size_t bytes) {
+    void *memory = NULL;
+    return posix_memalign(&memory, 64, bytes) ? NULL : memory;
+}
+
 /* exp for softmax: arguments are <= 0. Cody-Waite reduction and a polynomial of degree 6, within
  * 2 ulp; written so that a loop over it vectorises, which the libm call does not. Below -87.3 the
  * result stays at the smallest normal number. NaN stays NaN. */
