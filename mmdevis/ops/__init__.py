@@ -5,7 +5,7 @@ end is chosen.
 """
 
 from .dispatch import BACKENDS, ENV_VARIABLE, available_backends, resolve_backend, use_backend
-from .temporal_deform_attn import temporal_deform_attn
+from .functional import temporal_deform_attn
 
 __all__ = [
     'BACKENDS',

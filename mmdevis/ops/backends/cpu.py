@@ -76,11 +76,8 @@ def backward(
 ) -> list[Tensor]:
     """Gradients of :func:`forward`.
 
-    Args:
-        grad: (B, T, Q, M*D) gradient of the output.
-        output: (B, T, Q, M*D) what forward returned.
-        needs_value: Whether the gradient of the value is wanted; else it is all zero.
-        needs_reference: Likewise of the reference.
+    ``grad`` is that of the output, (B, T, Q, M*D); ``output`` is what forward returned. Where
+    ``needs_value`` or ``needs_reference`` is false, that gradient is all zero.
 
     Returns:
         Gradients of value, reference, offsets, logits, temporal offsets, temporal logits.

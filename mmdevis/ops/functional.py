@@ -170,9 +170,9 @@ def _check_shapes(
     for name, (tensor, shape) in expected.items():
         if tuple(tensor.shape) != shape:
             raise ValueError(
-                f'`{name}` is {tuple(tensor.shape)} but must be {shape}: (B, T, N, M, D) of '
-                f'`value` is {tuple(value.shape)}, L is {levels} (`spatial_shapes`), and `offsets` says '
-                f'Q = {queries}, K = {points}.'
+                f'`{name}` is {tuple(tensor.shape)} but must be {shape}: `value` is '
+                f'{tuple(value.shape)}, (B, T, N, M, D); `spatial_shapes` has L = {levels} levels; '
+                f'`offsets` has Q = {queries} queries and K = {points} points.'
             )
         if not tensor.is_floating_point():
             raise TypeError(f'`{name}` must be floating point, got {tensor.dtype}.')
