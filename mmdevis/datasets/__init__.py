@@ -2,16 +2,15 @@
 
 from .category_mapping import map_by_name
 from .coco_pseudo_clip import CocoPseudoClipDataset
+from .errors import AnnotationError, FrameError
 from .lazy_video import LazyVideo
 from .transforms import (
-    FrameError,
     ImageToClip,
     LoadFrame,
     PackLazyVideo,
     RecomputeBoxesFromMasks,
     SampleClip,
 )
-from .validation import AnnotationError
 from .vis_clip_dataset import VISClipDataset
 from .youtube_vis import (
     OVIS_CLASSES,

@@ -11,7 +11,7 @@ from mmengine import fileio
 from mmengine.logging import print_log
 
 from .category_mapping import map_by_name
-from .validation import AnnotationError
+from .errors import AnnotationError
 from .youtube_vis import OVIS_CLASSES, youtube_vis_classes
 
 CLASS_LISTS = {

@@ -10,7 +10,8 @@ import numpy as np
 from pycocotools import mask as mask_utils
 
 from .converters.ytvis import compress_mask
-from .transforms.load_frame import FrameError, LoadFrame
+from .errors import FrameError
+from .transforms.load_frame import LoadFrame
 from .validation import Problem
 
 

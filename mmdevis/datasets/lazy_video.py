@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .errors import describe_frame
+
 
 class LazyVideo:
     """Frames of a video as tensors, decoded on demand.
@@ -74,8 +76,6 @@ class LazyVideo:
         return dict(self._metainfo[index])
 
     def _check_size(self, results: dict) -> None:
-        from .transforms.load_frame import describe_frame
-
         shape = tuple(results['ori_shape'])
         if self._ori_shape is None:
             self._ori_shape = shape

@@ -9,7 +9,8 @@ from mmengine import fileio
 from pycocotools import mask as mask_utils
 
 from .converters.ytvis import OCCLUSION_KEYS, compress_mask, ytvis_to_frames
-from .validation import AnnotationError, is_per_frame, validate
+from .errors import AnnotationError
+from .validation import is_per_frame, validate
 
 
 def load_annotations(

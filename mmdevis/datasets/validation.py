@@ -11,11 +11,9 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from .errors import AnnotationError
+
 MAX_SHOWN = 10
-
-
-class AnnotationError(ValueError):
-    """An annotation file that cannot be used; the message names file, video and key."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +65,8 @@ def validate(data: Any, source: str, *, require_annotations: bool) -> None:
     if problems:
         lines = [str(problem) for problem in problems[:MAX_SHOWN]]
         if len(problems) > MAX_SHOWN:
-            lines.append('... and more: run tools/dataset_converters/check_dataset.py for all of them.')
+            tool = 'tools/dataset_converters/check_dataset.py'
+            lines.append(f'... and more: {tool} lists all of them.')
         raise AnnotationError('\n'.join(lines))
 
 

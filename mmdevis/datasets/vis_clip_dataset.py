@@ -3,7 +3,6 @@
 import copy
 import os.path as osp
 import pickle
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -11,34 +10,8 @@ import numpy as np
 from mmdet.datasets import BaseVideoDataset
 from mmdet.registry import DATASETS
 
+from .frame_records import FrameRecords, collate_frames
 from .parsing import load_annotations, parse_videos, select_classes
-
-
-class FrameRecords(Sequence):
-    """The frame records of one video, read from the data set one by one on access.
-
-    Every access returns a fresh copy, so transforms may change it.
-
-    Args:
-        dataset (VISClipDataset): The data set that holds the frames.
-        first (int): Index of the video's first frame among all frames of the data set.
-        length (int): Number of frames of the video.
-    """
-
-    def __init__(self, dataset: 'VISClipDataset', first: int, length: int) -> None:
-        self._dataset = dataset
-        self._first = first
-        self._length = length
-
-    def __len__(self) -> int:
-        return self._length
-
-    def __getitem__(self, index: int | slice) -> Any:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(self._length))]
-        if not -self._length <= index < self._length:
-            raise IndexError(f'frame {index} of a video of {self._length} frames')
-        return self._dataset.get_frame(self._first + index % self._length)
 
 
 @DATASETS.register_module()
@@ -48,9 +21,10 @@ class VISClipDataset(BaseVideoDataset):
     In training an index is a clip: every (video, start) with `start + num_frames <= length`, and
     one clip of each shorter video. With `test_mode=True` an index is a whole video. So samplers,
     `ConcatDataset` and `RepeatDataset` work as for images. The pipeline gets, in training, the
-    video's frame records with `clip_start` and `num_frames` (see the transform `SampleClip`); a
-    tuple (video, frame) as index, from MMDetection's `TrackImgSampler`, gives `key_frame_id`
-    instead. In test mode it gets a dict of lists over all frames, as from MMDetection's data sets.
+    video's frame records with `clip_start` and `num_frames` for the transform `SampleClip`, and
+    `key_frame_id` (the same frame) for MMDetection's frame samplers: with `num_frames=1` and the
+    default sampler its own video models train on this data set, too. In test mode it gets a dict of
+    lists over all frames, as from MMDetection's data sets; an index (video, frame) gives one frame.
 
     Frames without objects stay. All records are pickled one frame at a time into one buffer, which
     workers share; a clip reads only its own frames.
@@ -185,7 +159,7 @@ class VISClipDataset(BaseVideoDataset):
 
         Returns:
             dict: `video_id`, `video_length`, `sample_idx` (int), `images` (`FrameRecords`: the
-            whole video, lazily), and in training `num_frames` and `clip_start`, or `key_frame_id`.
+            whole video, lazily), and in training `num_frames`, `clip_start` and `key_frame_id`.
 
         Raises:
             IndexError: If there is no such sample.
@@ -201,7 +175,7 @@ class VISClipDataset(BaseVideoDataset):
             idx = video = int(idx) % len(self)
             if not self.test_mode:
                 video, start = map(int, self._clips[idx])
-                extra = {'clip_start': start}
+                extra = {'key_frame_id': start, 'clip_start': start}
         if not self.test_mode:
             extra['num_frames'] = self.num_frames
         length = int(self._lengths[video])
@@ -209,7 +183,7 @@ class VISClipDataset(BaseVideoDataset):
             video_id=self._video_ids[video],
             video_length=length,
             sample_idx=idx,
-            images=FrameRecords(self, int(self._first_frames[video]), length),
+            images=FrameRecords(self.get_frame, int(self._first_frames[video]), length),
             **extra,
         )
 
@@ -247,7 +221,7 @@ class VISClipDataset(BaseVideoDataset):
         self.full_init()
         for video, video_id in enumerate(self._video_ids):
             length = int(self._lengths[video])
-            records = FrameRecords(self, int(self._first_frames[video]), length)
+            records = FrameRecords(self.get_frame, int(self._first_frames[video]), length)
             yield {'video_id': video_id, 'video_length': length, 'images': records}
 
     @property
@@ -257,7 +231,23 @@ class VISClipDataset(BaseVideoDataset):
         return int(self._first_frames[-1])
 
     def get_len_per_video(self, idx: int) -> int:
-        """Number of frames of video `idx` (position in the data set, not id)."""
+        """Number of frames of a video.
+
+        Args:
+            idx (int): Position in the data set, not id.
+
+        Returns:
+            int: Its length.
+
+        Raises:
+            TypeError: In training. MMDetection's `TrackImgSampler` asks this of every index to list
+                (video, frame) pairs, but here every index is a clip already.
+        """
+        if not self.test_mode:
+            raise TypeError(
+                'Every index of this data set is a clip already: use '
+                "sampler=dict(type='DefaultSampler', shuffle=True) instead of TrackImgSampler."
+            )
         self.full_init()
         return int(self._lengths[idx])
 
@@ -266,23 +256,3 @@ class VISClipDataset(BaseVideoDataset):
         raise NotImplementedError('Choose videos with the argument `indices` of the constructor.')
 
     get_subset_ = get_subset
-
-
-def collate_frames(info: dict, frames: Sequence[int]) -> dict[str, list]:
-    """Turn chosen frames of a video into the dict of lists that per-frame transforms map over.
-
-    Args:
-        info (dict): `video_length` and `images` of one video, as of `VISClipDataset.get_data_info`.
-        frames (Sequence[int]): Chosen frame indices; may repeat.
-
-    Returns:
-        dict[str, list]: Every key of the frame records, `video_length` (number of chosen frames)
-        and `ori_video_length`, each a list of `len(frames)`.
-    """
-    collated = defaultdict(list)
-    for index in frames:
-        record = info['images'][index]
-        record.update(video_length=len(frames), ori_video_length=info['video_length'])
-        for key, value in record.items():
-            collated[key].append(value)
-    return dict(collated)

@@ -6,8 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mmdet.datasets import YouTubeVISDataset
+from mmdet.datasets.samplers import TrackAspectRatioBatchSampler, TrackImgSampler
 from mmdet.registry import DATASETS
+from mmengine.config import Config
 from mmengine.dataset import ConcatDataset, DefaultSampler
+from mmengine.utils import get_installed_path
 from torch.utils.data import DataLoader
 
 from mmdevis.datasets import (
@@ -241,3 +244,25 @@ def test_lazy_init(tiny_root):
 def test_wrong_arguments(tiny_root, wrong):
     with pytest.raises(ValueError, match='num_frames|filter_cfg'):
         _build(tiny_root, **wrong)
+
+
+def test_the_pipeline_of_mmdetections_own_video_models(tiny_root):
+    config = Config.fromfile(
+        get_installed_path('mmdet') + '/.mim/configs/_base_/datasets/youtube_vis.py'
+    )
+    dataset = _build(tiny_root, num_frames=1, pipeline=config.train_pipeline)
+    sampler = DefaultSampler(dataset, shuffle=True)
+    batches = list(TrackAspectRatioBatchSampler(sampler, batch_size=2, drop_last=True))
+    assert len(batches) == 4
+    assert len(dataset) == dataset.num_all_imgs
+    for index in (0, 4, 7):
+        sample = dataset[index]
+        key = sample['data_samples'].key_frames_inds
+        frames = [s.frame_id for s in sample['data_samples']]
+        assert frames[key[0]] == dataset.get_data_info(index)['clip_start']
+    with pytest.raises(TypeError, match='DefaultSampler'):
+        TrackImgSampler(dataset)
+    test_set = _build(tiny_root, test_mode=True, pipeline=config.test_pipeline)
+    assert list(TrackImgSampler(test_set))[4:7] == [(0, 4), (1, 0), (1, 1)]
+    assert test_set[0]['inputs'].shape == (5, 3, 360, 480)
+    assert len(test_set[0, 4]['data_samples']) == 1

@@ -12,9 +12,9 @@ import cv2
 from tqdm import tqdm
 
 from mmdevis.datasets.converters import ytvis_to_frames
+from mmdevis.datasets.errors import FrameError
 from mmdevis.datasets.inspection import check_pictures, contact_sheet, count, invisible_tracks
 from mmdevis.datasets.parsing import parse_videos, select_classes
-from mmdevis.datasets.transforms import FrameError
 from mmdevis.datasets.validation import find_problems, is_per_frame
 
 

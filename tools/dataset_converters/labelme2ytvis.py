@@ -10,7 +10,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from mmdevis.datasets.converters import labelme_to_ytvis, write_json
-from mmdevis.datasets.validation import AnnotationError, validate
+from mmdevis.datasets.errors import AnnotationError
+from mmdevis.datasets.validation import validate
 
 
 def parse_args() -> argparse.Namespace:

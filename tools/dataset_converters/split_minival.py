@@ -10,7 +10,8 @@ from collections import Counter
 from pathlib import Path
 
 from mmdevis.datasets.converters import split_videos, write_json
-from mmdevis.datasets.validation import AnnotationError, validate
+from mmdevis.datasets.errors import AnnotationError
+from mmdevis.datasets.validation import validate
 
 
 def parse_args() -> argparse.Namespace:

@@ -11,7 +11,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from mmdevis.datasets.converters import write_json, ytvis_to_frames
-from mmdevis.datasets.validation import AnnotationError, is_per_frame, validate
+from mmdevis.datasets.errors import AnnotationError
+from mmdevis.datasets.validation import is_per_frame, validate
 
 
 def parse_args() -> argparse.Namespace:

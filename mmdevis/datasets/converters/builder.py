@@ -6,7 +6,7 @@ from typing import Any
 
 from pycocotools import mask as mask_utils
 
-from ..validation import AnnotationError
+from ..errors import AnnotationError
 
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
 

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import numpy as np
 from pycocotools import mask as mask_utils
 
-from ..validation import AnnotationError
+from ..errors import AnnotationError
 from .builder import YTVISBuilder, natural_key, polygons_to_rle
 
 

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from pycocotools import mask as mask_utils
 
-from ..validation import AnnotationError
+from ..errors import AnnotationError
 from .builder import IMAGE_SUFFIXES, YTVISBuilder, natural_key, polygons_to_rle
 
 

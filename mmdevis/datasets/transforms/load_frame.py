@@ -8,19 +8,7 @@ from mmdet.registry import TRANSFORMS
 from mmengine import fileio
 from PIL import Image
 
-
-class FrameError(OSError):
-    """A frame that cannot be used; the message names video, frame and file."""
-
-
-def describe_frame(results: dict) -> str:
-    """Name a frame for a message, from `video_id`, `frame_id` and `img_path` where given."""
-    names = [
-        f'{name} {results[key]}'
-        for name, key in (('video', 'video_id'), ('frame', 'frame_id'))
-        if results.get(key) is not None
-    ]
-    return ', '.join([*names, f'file {results["img_path"]}'])
+from ..errors import FrameError, describe_frame
 
 
 @TRANSFORMS.register_module()

@@ -4,6 +4,8 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from mmdet.registry import TRANSFORMS
 
+from ..frame_records import collate_frames
+
 
 def back_and_forth(index: int, length: int) -> int:
     """Frame shown at `index` when a video is played back and forth: 0 1 2 3 2 1 0 1 ...
@@ -70,8 +72,6 @@ class SampleClip(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Return the records of the chosen frames, as a dict of lists."""
-        from ..vis_clip_dataset import collate_frames
-
         num_frames = self.num_frames or results['num_frames']
         frames = self.frame_indices(results['clip_start'], num_frames, results['video_length'])
         return collate_frames(results, frames)
