@@ -30,3 +30,17 @@ model = dict(
     test_cfg=dict(_delete_=True, max_per_clip=20, stride=4),
     tracker=dict(type='MultiCueClipTracker'),
 )
+
+# Paper, appendix A: 1e-5 for the backbone (x 0.1, from MMDetection's config, as are the factors of
+# sampling offsets and reference points), 1e-4 for the rest, one clip on each of 4 GPUs.
+optim_wrapper = dict(optimizer=dict(lr=1e-4))
+auto_scale_lr = dict(base_batch_size=4)
+
+# The video model starts from the image model of the COCO stage, see docs/parity.md. Another
+# checkpoint can be given as `load_from`.
+custom_hooks = [
+    dict(
+        type='StartFromImageHook',
+        checkpoint='work_dirs/deformable-mask-detr_r50_8xb2-24e_coco/epoch_24.pth',
+    )
+]

@@ -27,12 +27,15 @@ class DeformableMaskDETR(DeformableDETR):
         encoder, decoder, positional_encoding, bbox_head: As for MMDetection's ``DeformableDETR``;
             numbers of frames and levels are filled in from the model's own.
         with_box_refine: Let each decoder layer refine the boxes of the layer before.
+        frozen_parts: Beginnings of the names of parameters that are not trained, such as
+            ``'bbox_head.cls_branches'`` (COCO stage).
         num_feature_levels: L, levels of the encoder.
         **kwargs: Arguments of :class:`mmdet.models.detectors.DeformableDETR`.
 
     Raises:
-        ValueError: If ``as_two_stage`` is set, which queries of clips do not have, or
-            ``num_queries`` is not divisible by ``num_frames``.
+        ValueError: If ``as_two_stage`` is set, which queries of clips do not have,
+            ``num_queries`` is not divisible by ``num_frames``, or no parameter's name begins with
+            one of ``frozen_parts``.
     """
 
     def __init__(
@@ -47,6 +50,7 @@ class DeformableMaskDETR(DeformableDETR):
         num_feature_levels: int = 4,
         with_box_refine: bool = True,
         as_two_stage: bool = False,
+        frozen_parts: Sequence[str] = (),
         **kwargs,
     ) -> None:
         if as_two_stage:
@@ -76,6 +80,15 @@ class DeformableMaskDETR(DeformableDETR):
             with_box_refine=with_box_refine,
             **kwargs,
         )
+        self._freeze(frozen_parts)
+
+    def _freeze(self, parts: Sequence[str]) -> None:
+        for part in parts:
+            found = [p for name, p in self.named_parameters() if name.startswith(part)]
+            if not found:
+                raise ValueError(f"frozen_parts: no parameter's name begins with {part!r}")
+            for parameter in found:
+                parameter.requires_grad_(False)
 
     def _init_layers(self) -> None:
         self.positional_encoding = ClipPositionalEncoding(**self.positional_encoding)

@@ -81,19 +81,28 @@ class TemporalMultiScaleDeformableAttention(MultiScaleDeformableAttention):
         """
         if not self.has_temporal:
             return
-        heads, levels = self.num_heads, self.num_levels
-        points = torch.arange(self.num_temporal_points) % self.num_points
-        for spatial, temporal, width in (
-            (self.sampling_offsets, self.temporal_sampling_offsets, 2),
-            (self.attention_weights, self.temporal_attention_weights, 1),
+        for spatial, temporal in (
+            (self.sampling_offsets, self.temporal_sampling_offsets),
+            (self.attention_weights, self.temporal_attention_weights),
         ):
             for name in ('weight', 'bias'):
-                source = getattr(spatial, name)
-                target = getattr(temporal, name)
-                source = source.view(heads, 1, levels, self.num_points, width, -1)
-                source = source[:, :, :, points.to(source.device)]
-                source = source.expand(-1, self.num_frames - 1, -1, -1, -1, -1)
-                target.copy_(source.reshape(target.shape))
+                getattr(temporal, name).copy_(self.temporal_from_spatial(getattr(spatial, name)))
+
+    def temporal_from_spatial(self, spatial: Tensor) -> Tensor:
+        """Repeat a current-frame projection for every temporal slot.
+
+        Args:
+            spatial: Weight or bias of ``sampling_offsets`` or ``attention_weights``,
+                (heads * levels * K_curr * n, ...) with n = 2 for offsets and 1 for weights.
+
+        Returns:
+            (heads * (T - 1) * levels * K_temp * n, ...).
+        """
+        heads, levels = self.num_heads, self.num_levels
+        points = torch.arange(self.num_temporal_points, device=spatial.device) % self.num_points
+        slots = spatial.reshape(heads, 1, levels, self.num_points, -1, *spatial.shape[1:])
+        slots = slots[:, :, :, points].expand(-1, self.num_frames - 1, *([-1] * (slots.dim() - 2)))
+        return slots.reshape(-1, *spatial.shape[1:])
 
     def forward(
         self,

@@ -3,6 +3,8 @@
 # `RandomChoice` stands around the broadcasters, not inside one: mmcv's sharing of random parameters
 # rejects it there once MMDetection is imported. Colours change last, on the smaller image, which
 # is the same up to rounding and several times faster.
+_base_ = '../devis_r50.py'
+
 augmentation = [
     dict(
         type='TransformBroadcaster',

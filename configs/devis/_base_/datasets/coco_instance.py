@@ -1,5 +1,5 @@
 # COCO instances for the image model: Deformable DETR's augmentation, with masks.
-_base_ = 'mmdet::_base_/datasets/coco_instance.py'
+_base_ = '../deformable-mask-detr_r50.py'
 
 train_pipeline = [
     dict(type='LoadImageFromFile'),
@@ -38,6 +38,18 @@ train_pipeline = [
     ),
     dict(type='PackDetInputs'),
 ]
-train_dataloader = dict(
-    dataset=dict(filter_cfg=dict(filter_empty_gt=False), pipeline=train_pipeline)
-)
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='Resize', scale=(1333, 800), keep_ratio=True),
+    dict(type='LoadAnnotations', with_bbox=True, with_mask=True),
+    dict(
+        type='PackDetInputs',
+        meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor'),
+    ),
+]
+
+train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
+val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+test_dataloader = val_dataloader
+val_evaluator = dict(metric=['bbox', 'segm'])
+test_evaluator = val_evaluator

@@ -4,7 +4,10 @@ _base_ = './clip_pipelines.py'
 dataset_type = 'OVISClipDataset'
 data_root = 'data/ovis/'
 
+model = dict(bbox_head=dict(num_classes=25))
+
 train_dataloader = dict(
+    _delete_=True,
     batch_size=1,
     num_workers=2,
     persistent_workers=True,
@@ -19,6 +22,7 @@ train_dataloader = dict(
     ),
 )
 val_dataloader = dict(
+    _delete_=True,
     batch_size=1,
     num_workers=0,
     drop_last=False,
@@ -36,6 +40,7 @@ test_dataloader = val_dataloader
 # The annotations are not public: testing writes the file to submit. For local numbers see
 # tools/dataset_converters/split_minival.py.
 val_evaluator = dict(
+    _delete_=True,
     type='VISMetric',
     metric='youtube_vis_ap',
     outfile_prefix='./work_dirs/ovis/results',

@@ -68,3 +68,4 @@ val_dataloader = dict(
 test_dataloader = val_dataloader
 val_evaluator = dict(_delete_=True, type='VISMetric', metric='youtube_vis_ap')
 test_evaluator = val_evaluator
+custom_hooks = []  # trained from scratch, without the COCO stage

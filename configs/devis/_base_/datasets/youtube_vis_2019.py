@@ -5,6 +5,7 @@ dataset_type = 'YouTubeVISClipDataset'
 data_root = 'data/youtube_vis_2019/'
 
 train_dataloader = dict(
+    _delete_=True,
     batch_size=1,
     num_workers=2,
     persistent_workers=True,
@@ -20,6 +21,7 @@ train_dataloader = dict(
     ),
 )
 val_dataloader = dict(
+    _delete_=True,
     batch_size=1,
     num_workers=0,
     drop_last=False,
@@ -38,6 +40,7 @@ test_dataloader = val_dataloader
 # The annotations are not public: testing writes the file to submit. For local numbers see
 # tools/dataset_converters/split_minival.py.
 val_evaluator = dict(
+    _delete_=True,
     type='VISMetric',
     metric='youtube_vis_ap',
     outfile_prefix='./work_dirs/youtube_vis_2019/results',

@@ -6,6 +6,7 @@ dataset_type = 'VISClipDataset'
 data_root = '{{$VIS_DATA:data/my_videos/}}'
 
 train_dataloader = dict(
+    _delete_=True,
     batch_size=1,
     num_workers=2,
     persistent_workers=True,
@@ -20,6 +21,7 @@ train_dataloader = dict(
     ),
 )
 val_dataloader = dict(
+    _delete_=True,
     batch_size=1,
     num_workers=0,
     drop_last=False,
@@ -34,5 +36,5 @@ val_dataloader = dict(
     ),
 )
 test_dataloader = val_dataloader
-val_evaluator = dict(type='VISMetric', metric='youtube_vis_ap')
+val_evaluator = dict(_delete_=True, type='VISMetric', metric='youtube_vis_ap')
 test_evaluator = val_evaluator
