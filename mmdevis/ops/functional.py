@@ -27,7 +27,7 @@ def temporal_deform_attn(
     instance_aware: bool = False,
     backend: str | None = None,
 ) -> Tensor:
-    """Temporal multi-scale deformable attention (TMSDA; paper, eq. 2 and 3) of raw predictions.
+    """Temporal multi-scale deformable attention (TMSDA; paper, eq. 3 and 4) of raw predictions.
 
     Every query samples its own frame and all other frames of its clip at a few points per level;
     one softmax weighs current and temporal samples together. Sampling is bilinear, zero outside a

@@ -3,7 +3,7 @@
 The temporal projections of TMSDA predict samples for *the other* frames of a clip: slot ``j`` of
 frame ``t`` is the ``j``-th other frame in ascending order. Put back in absolute order, with the
 query's own frame at its place, a clip of ``T`` frames with ``L`` levels is one deformable attention
-over ``T * L`` "levels", because one softmax runs over all samples (paper, eq. 2 and 3).
+over ``T * L`` "levels", because one softmax runs over all samples (paper, eq. 3 and 4).
 """
 
 import torch

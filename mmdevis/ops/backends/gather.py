@@ -60,7 +60,7 @@ def attend(
         sampled = _Gather.apply(
             value, locations.flatten(1, 2), weights.flatten(1, 2), spatial_shapes
         )
-    return sampled.reshape(*offsets.shape[:3], -1)
+    return sampled.reshape(*offsets.shape[:3], sampled.shape[-1])
 
 
 class _Gather(torch.autograd.Function):
