@@ -50,14 +50,14 @@ def _star(x: np.ndarray, y: np.ndarray, aspect: float) -> np.ndarray:
 
 def _ring(x: np.ndarray, y: np.ndarray, aspect: float) -> np.ndarray:
     """Ring with outer radius 1; a real hole, so what is behind shows through."""
-    hole = 0.4 + 0.15 * aspect
+    hole = 0.28 + 0.15 * aspect
     middle, half_width = (1 + hole) / 2, (1 - hole) / 2
     return np.abs(np.hypot(x, y) - middle) - half_width
 
 
 def _cross(x: np.ndarray, y: np.ndarray, aspect: float) -> np.ndarray:
     """Plus sign of two equal bars."""
-    arm = 0.25 + 0.12 * aspect
+    arm = 0.28 + 0.12 * aspect
     across, along = np.abs(x), np.abs(y)
     return np.minimum(np.maximum(across - 1, along - arm), np.maximum(across - arm, along - 1))
 

@@ -93,12 +93,12 @@ def test_drawing_a_frame_does_not_depend_on_objects_outside():
 
 def test_class_is_independent_of_colour_and_size():
     """Mean colour and size by class stay near the mean over all classes."""
-    config = SynthVISConfig(frames=1, num_objects=(4, 4))
+    config = SynthVISConfig(frames=1, size=(32, 48), num_objects=(4, 4))
     by_class = {i: [] for i in range(len(SYNTHVIS_CLASSES))}
     for index in range(150):
         for item in _scene(index, config).objects:
             colour = item.texture.mean((0, 1)) / 255
-            by_class[item.label].append([*colour, item.radii[0] / 20])
+            by_class[item.label].append([*colour, item.radii[0] / 7])
     means = np.array([np.mean(v, axis=0) for v in by_class.values()])
     assert min(len(v) for v in by_class.values()) > 50
     assert np.abs(means - means.mean(0)).max() < 0.12

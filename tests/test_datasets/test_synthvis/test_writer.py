@@ -10,7 +10,7 @@ from pycocotools import mask as mask_utils
 
 from mmdevis.datasets.synthvis import SynthVISConfig, generate_synthvis, writer
 
-KNOWN_AREAS = [338, 439, 329, 521, 456, 206, 236, 104, 210, 257, 256, 543, 58, 32, 74, 234]
+KNOWN_AREAS = [338, 439, 349, 552, 526, 206, 236, 104, 203, 274, 256, 635, 54, 31, 89, 234]
 
 
 def _digest(folder: Path) -> dict[str, str]:
