@@ -74,6 +74,9 @@ class MultiScaleDeformMaskHead(BaseModule):
         temporal_conv: Decode with three dilated 3-d convolutions over the clip (VisTR's head)
             instead of a per-frame output layer.
         num_groups: Groups of the group normalisation.
+        unit_attention: Scale each attention map so that uniform attention is 1 everywhere. The
+            maps of the release sum to 1 over all heads and pixels, which makes them tiny beside
+            the features; a model trained from scratch then takes long to use them.
         encoded_features: Take the finer maps from the encoder where it has them (final model);
             otherwise the raw backbone maps (DETR's head).
 
@@ -90,6 +93,7 @@ class MultiScaleDeformMaskHead(BaseModule):
         deformable: bool = True,
         temporal_conv: bool = False,
         encoded_features: bool = True,
+        unit_attention: bool = False,
         num_groups: int = 8,
         init_cfg: dict | None = None,
     ) -> None:
@@ -102,6 +106,7 @@ class MultiScaleDeformMaskHead(BaseModule):
             )
         self.num_attention_levels = num_attention_levels
         self.encoded_features = encoded_features
+        self.unit_attention = unit_attention
         self.attentions = nn.ModuleList(
             QueryAttentionMap(embed_dims, num_heads) for _ in range(num_attention_levels)
         )
@@ -128,9 +133,7 @@ class MultiScaleDeformMaskHead(BaseModule):
             block(widths[i] + (num_heads if i + 1 < num_attention_levels else 0), widths[i + 1])
             for i in range(stages)
         )
-        self.predictor = (
-            _temporal_predictor(widths[-1]) if temporal_conv else conv(widths[-1], 1)
-        )
+        self.predictor = _temporal_predictor(widths[-1]) if temporal_conv else conv(widths[-1], 1)
         self.temporal_conv = temporal_conv
 
     def init_weights(self) -> None:
@@ -176,6 +179,9 @@ class MultiScaleDeformMaskHead(BaseModule):
             attention(query, feature, padding).flatten(0, 1)
             for attention, feature, padding in zip(self.attentions, attended, paddings)
         ]
+
+        if self.unit_attention:
+            maps = [m * m[0].numel() for m in maps]
 
         def per_instance(feature: Tensor) -> Tensor:
             return feature[:, None].expand(-1, count, -1, -1, -1).flatten(0, 1)
