@@ -16,8 +16,12 @@ from mmdevis.ops.layout import absolute_frames
 
 __all__ = ['attend']
 
-# Rows gathered at once: 2 ** 18 rows of 32 float32 channels are 32 MiB.
-_ROWS_PER_CHUNK = 2**18
+# Rows gathered at once: 2 ** 15 rows of 32 float32 channels are 4 MiB, which stay in the cache and
+# whose memory is reused rather than returned to the system after each chunk.
+_ROWS_PER_CHUNK = 2**15
+
+# Pixels of zeros around each level: a sample may lie up to two pixels outside.
+_BORDER = 2
 
 _Shapes = tuple[tuple[int, int], ...]
 
@@ -73,19 +77,19 @@ class _Gather(torch.autograd.Function):
         ctx.save_for_backward(value, locations, weights)
         ctx.spatial_shapes = spatial_shapes
         heads, channels = value.shape[3:]
-        table = value.reshape(-1, channels)
-        output = value.new_zeros(*locations.shape[:3], channels)
-        if table.shape[0]:
-            for chunk in _chunks(locations):
-                rows, wy, wx, _ = _corners(value.shape, spatial_shapes, locations[:, chunk])
-                factors = wy * wx * weights[:, chunk, ..., None, None]
-                sums = F.embedding_bag(
-                    rows.reshape(-1, rows[0, 0, 0].numel()),
-                    table,
-                    per_sample_weights=factors.reshape(-1, rows[0, 0, 0].numel()),
-                    mode='sum',
-                )
-                output[:, chunk] = sums.view(value.shape[0], -1, heads, channels)
+        table = _pad(value, spatial_shapes).view(-1, channels)
+        output = value.new_empty(*locations.shape[:3], channels)
+        for chunk in _chunks(locations):
+            rows, fx, fy = _corners(value.shape, spatial_shapes, locations[:, chunk])
+            factors = _factors(fx, fy, weights[:, chunk])
+            samples = factors[0, 0, 0].numel()
+            sums = F.embedding_bag(
+                rows.reshape(-1, samples),
+                table,
+                per_sample_weights=factors.reshape(-1, samples),
+                mode='sum',
+            )
+            output[:, chunk] = sums.view(value.shape[0], -1, heads, channels)
         return output.flatten(2)
 
     @staticmethod
@@ -93,30 +97,34 @@ class _Gather(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         value, locations, weights = ctx.saved_tensors
         heads, channels = value.shape[3:]
-        table = value.reshape(-1, channels)
+        padded = _pad(value, ctx.spatial_shapes)
+        table = padded.view(-1, channels)
         grad_table = torch.zeros_like(table)
-        grad_locations, grad_weights = torch.zeros_like(locations), torch.zeros_like(weights)
+        grad_locations, grad_weights = torch.empty_like(locations), torch.empty_like(weights)
         grad = grad.unflatten(-1, (heads, channels))
-        if table.shape[0]:
-            for chunk in _chunks(locations):
-                rows, wy, wx, inside = _corners(
-                    value.shape, ctx.spatial_shapes, locations[:, chunk]
-                )
-                weight = weights[:, chunk]
-                # One row per corner against the gradient of its query: (B, r, M, S*L*P*4, D).
-                grad_rows = grad[:, chunk].unsqueeze(3)
-                products = (table[rows.flatten(3)] * grad_rows).sum(-1).view(rows.shape)
-                grad_weights[:, chunk] = (products * wy * wx).sum((-2, -1))
-                slopes = products * inside
-                along_x = ((slopes[..., 1] - slopes[..., 0]) * wy.squeeze(-1)).sum(-1)
-                along_y = ((slopes[..., 1, :] - slopes[..., 0, :]) * wx.squeeze(-2)).sum(-1)
-                grad_pixels = torch.stack([along_x, along_y], -1) * weight.unsqueeze(-1)
-                grad_locations[:, chunk] = grad_pixels * _sizes(ctx.spatial_shapes, value)
-                if ctx.needs_input_grad[0]:
-                    factors = (wy * wx * weight[..., None, None]).flatten(3).unsqueeze(-1)
-                    index = rows.reshape(-1, 1).expand(-1, channels)
-                    grad_table.scatter_add_(0, index, (factors * grad_rows).reshape(-1, channels))
-        return grad_table.view(value.shape), grad_locations, grad_weights, None
+        sizes = _sizes(ctx.spatial_shapes, value)
+        for chunk in _chunks(locations):
+            rows, fx, fy = _corners(value.shape, ctx.spatial_shapes, locations[:, chunk])
+            weight = weights[:, chunk]
+            # All corners of a query and head against its gradient: (bags, rows, D) x (bags, D, 1).
+            grad_bags = grad[:, chunk].reshape(-1, channels, 1)
+            bags = rows.reshape(len(grad_bags), -1)
+            products = torch.bmm(F.embedding(bags, table), grad_bags)
+            p00, p01, p10, p11 = products.reshape(rows.shape).unbind(-1)
+            along_x, along_y = torch.lerp(p01 - p00, p11 - p10, fy), torch.lerp(p10, p11, fx)
+            upper = torch.lerp(p00, p01, fx)
+            grad_weights[:, chunk] = torch.lerp(upper, along_y, fy)
+            torch.mul(along_x * weight, sizes[..., 0], out=grad_locations[:, chunk, ..., 0])
+            torch.mul(
+                (along_y - upper) * weight, sizes[..., 1], out=grad_locations[:, chunk, ..., 1]
+            )
+            if ctx.needs_input_grad[0]:
+                factors = _factors(fx, fy, weight).reshape(*bags.shape, 1)
+                shares = torch.bmm(factors, grad_bags.transpose(1, 2)).reshape(-1, channels)
+                index = bags.reshape(-1, 1).expand(-1, channels)
+                grad_table.scatter_add_(0, index, shares)
+        grad_value = _crop(grad_table.view_as(padded), ctx.spatial_shapes)
+        return grad_value, grad_locations, grad_weights, None
 
 
 def _chunks(locations: Tensor) -> list[slice]:
@@ -124,6 +132,8 @@ def _chunks(locations: Tensor) -> list[slice]:
     queries = locations.shape[1]
     rows_per_query = 2 * locations[:, :1].numel()
     size = max(_ROWS_PER_CHUNK // max(rows_per_query, 1), 1)
+    if rows_per_query == 0:
+        return []
     return [slice(start, min(start + size, queries)) for start in range(0, queries, size)]
 
 
@@ -132,9 +142,41 @@ def _sizes(spatial_shapes: _Shapes, like: Tensor) -> Tensor:
     return like.new_tensor([[[w, h]] for h, w in spatial_shapes])
 
 
+def _pad(value: Tensor, spatial_shapes: _Shapes) -> Tensor:
+    """Put a border of zeros around every level, so that every sample has four pixels to read.
+
+    Args:
+        value: (B, S, N, M, D).
+        spatial_shapes: Height and width of every level.
+
+    Returns:
+        (B, S, N', M, D) with N' = sum of (h + 4) * (w + 4).
+    """
+    levels, start = [], 0
+    for height, width in spatial_shapes:
+        level = value[:, :, start : start + height * width]
+        start += height * width
+        level = level.unflatten(2, (height, width))
+        border = (0, 0, 0, 0, _BORDER, _BORDER, _BORDER, _BORDER)
+        levels.append(F.pad(level, border).flatten(2, 3))
+    return torch.cat(levels, 2)
+
+
+def _crop(padded: Tensor, spatial_shapes: _Shapes) -> Tensor:
+    """Undo :func:`_pad`."""
+    levels, start = [], 0
+    for height, width in spatial_shapes:
+        tall, wide = height + 2 * _BORDER, width + 2 * _BORDER
+        level = padded[:, :, start : start + tall * wide].unflatten(2, (tall, wide))
+        start += tall * wide
+        level = level[:, :, _BORDER : _BORDER + height, _BORDER : _BORDER + width]
+        levels.append(level.flatten(2, 3))
+    return torch.cat(levels, 2)
+
+
 def _corners(
     value_shape: torch.Size, spatial_shapes: _Shapes, locations: Tensor
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor]:
     """The four pixels around every sample.
 
     Args:
@@ -143,34 +185,39 @@ def _corners(
         locations: (B, R, M, S, L, P, 2).
 
     Returns:
-        - Long (B, R, M, S, L, P, 2, 2), y before x: rows of ``value.view(-1, D)``.
-        - Bilinear factors along y (..., 2, 1) and x (..., 1, 2); 0 for pixels outside.
-        - Whether the pixel is inside (..., 2, 2), as a number.
+        - Long (B, R, M, S, L, P, 4): rows of ``_pad(value).view(-1, D)``; upper left, upper right,
+          lower left, lower right.
+        - Where the sample lies between left and right, and between upper and lower, each
+          (B, R, M, S, L, P).
     """
-    batch, frames, tokens, heads, _ = value_shape
+    batch, frames, _, heads, _ = value_shape
     device = locations.device
     sizes = _sizes(spatial_shapes, locations)
-    pixels = locations * sizes - 0.5
-    # Far outside or just outside is the same; the bounds keep the conversion to integers exact.
-    pixels = torch.minimum(pixels.clamp(min=-2), sizes)
+    # Far outside or just outside is the same: both meet the border only.
+    pixels = torch.minimum((locations * sizes).sub_(0.5).clamp_(min=-_BORDER), sizes)
     low = pixels.floor()
-    fraction = pixels - low
-    both = torch.stack([low, low + 1], -1)  # (..., 2 for x and y, 2)
-    inside = ((both >= 0) & (both < sizes.unsqueeze(-1))).to(locations.dtype)
-    factors = torch.stack([1 - fraction, fraction], -1) * inside
-    # Pixels outside have factor 0 and are replaced by one that can be read.
-    both = torch.minimum(both.nan_to_num(0).clamp(min=0), (sizes - 1).clamp(min=0).unsqueeze(-1))
-    both = both.long()
+    fraction = pixels.sub_(low)
+    wide = sizes[..., 0] + 2 * _BORDER  # (L, 1), as all below against (..., L, P)
+    areas = torch.tensor(
+        [(h + 2 * _BORDER) * (w + 2 * _BORDER) for h, w in spatial_shapes], device=device
+    )
+    starts = (areas.cumsum(0) - areas).view(-1, 1)
+    # Exact in float32 up to 2 ** 24 pixels of a level. NaN stays in the fractions.
+    token = torch.addcmul(low[..., 0], low[..., 1], wide).add_((wide + 1) * _BORDER)
+    token = token.nan_to_num_(0).long()
+    clip = torch.arange(batch, device=device).view(-1, 1, 1, 1, 1, 1) * frames
+    frame = torch.arange(frames, device=device).view(-1, 1, 1)
+    head = torch.arange(heads, device=device).view(-1, 1, 1, 1)
+    first = ((clip + frame) * areas.sum() + starts) * heads + head
+    step = wide.long().unsqueeze(-1) * torch.tensor([0, 0, 1, 1], device=device)
+    step = (step + torch.tensor([0, 1, 0, 1], device=device)) * heads  # (L, 1, 4)
+    rows = token.mul_(heads).add_(first).unsqueeze(-1) + step
+    return rows, fraction[..., 0], fraction[..., 1]
 
-    areas = torch.tensor([h * w for h, w in spatial_shapes], device=device)
-    widths = torch.tensor([w for _, w in spatial_shapes], device=device)
-    starts = areas.cumsum(0) - areas
-    shape = (-1, 1, 1, 1)  # levels against (..., L, P, 2, 2)
-    token = starts.view(shape) + both[..., 1, :, None] * widths.view(shape) + both[..., 0, None, :]
-    token = token.clamp(max=tokens - 1)  # where the last levels are empty
-    clip = torch.arange(batch, device=device).view(-1, *[1] * 7) * frames
-    frame = torch.arange(frames, device=device).view(-1, 1, 1, 1, 1)
-    head = torch.arange(heads, device=device).view(-1, 1, 1, 1, 1, 1)
-    rows = ((clip + frame) * tokens + token) * heads + head
-    wy, wx = factors[..., 1, :, None], factors[..., 0, None, :]
-    return rows, wy, wx, inside[..., 1, :, None] * inside[..., 0, None, :]
+
+def _factors(fx: Tensor, fy: Tensor, weight: Tensor) -> Tensor:
+    """Weights of the four corners, (..., 4), of attention weights (...)."""
+    lower = weight * fy
+    upper = weight - lower
+    right_lower, right_upper = lower * fx, upper * fx
+    return torch.stack([upper - right_upper, right_upper, lower - right_lower, right_lower], -1)
