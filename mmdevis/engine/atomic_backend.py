@@ -26,10 +26,8 @@ class AtomicLocalBackend(LocalBackend):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f'.{path.name}.{os.getpid()}')
         try:
-            with temporary.open('wb') as file:
-                file.write(obj)
-                file.flush()
-                os.fsync(file.fileno())
+            # Not synchronised with the disk: this guards against a kill, not against a power cut.
+            temporary.write_bytes(obj)
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)

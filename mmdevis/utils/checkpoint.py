@@ -54,8 +54,8 @@ def read_checkpoint(path: str | Path, map_location: str | torch.device = 'cpu') 
     except (RuntimeError, EOFError, OSError, zipfile.BadZipFile) as error:
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise CheckpointError(
-            f'{path} ({path.stat().st_size} bytes) is incomplete or no checkpoint: {first}. Copy or '
-            'download it again, or take an earlier one.'
+            f'{path} ({path.stat().st_size} bytes) is incomplete or no checkpoint: {first}. Copy '
+            'or download it again, or take an earlier one.'
         ) from error
     if not isinstance(content, dict):
         raise CheckpointError(f'{path} holds a {type(content).__name__}, no checkpoint')

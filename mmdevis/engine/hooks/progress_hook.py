@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from contextlib import ExitStack
 from typing import Any
 
@@ -31,6 +32,7 @@ class ProgressBarHook(Hook):
     def __init__(self, interval: float = 30.0) -> None:
         self.interval = interval
         self._bar: tqdm | None = None
+        self._next_loss = 0.0
         self._stack = ExitStack()
 
     def _open(self, title: str, total: int, done: int = 0) -> None:
@@ -51,7 +53,9 @@ class ProgressBarHook(Hook):
             mininterval=0.5 if terminal else self.interval,
             leave=True,
             # A log file keeps one line per update; on a terminal each replaces the last.
-            bar_format=None if terminal else '{l_bar}{n_fmt}/{total_fmt} [{elapsed}<{remaining}]\n',
+            bar_format=None
+            if terminal
+            else '{l_bar}{n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]\n',
         )
 
     def _close(self) -> None:
@@ -60,10 +64,8 @@ class ProgressBarHook(Hook):
             self._bar = None
         self._stack.close()
 
-    def _step(self, postfix: str = '') -> None:
+    def _step(self) -> None:
         if self._bar is not None:
-            if postfix:
-                self._bar.set_postfix_str(postfix, refresh=False)
             self._bar.update()
 
     def before_train(self, runner: Any) -> None:
@@ -75,11 +77,11 @@ class ProgressBarHook(Hook):
     ) -> None:
         """Moves the bar and shows the loss."""
         loss = (outputs or {}).get('loss')
-        # Only when it is drawn: reading a loss waits for the device.
-        due = self._bar is not None and self._bar.n + 1 - self._bar.last_print_n >= (
-            self._bar.miniters or 1
-        )
-        self._step(f'loss {float(loss):.3f}' if loss is not None and due else '')
+        # Only now and then: reading a loss waits for the device.
+        if loss is not None and self._bar is not None and time.monotonic() >= self._next_loss:
+            self._next_loss = time.monotonic() + self._bar.mininterval
+            self._bar.set_postfix_str(f'loss {float(loss.detach()):.3f}', refresh=False)
+        self._step()
 
     def after_train(self, runner: Any) -> None:
         """Closes the bar."""
