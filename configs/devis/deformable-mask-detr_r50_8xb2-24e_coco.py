@@ -4,7 +4,7 @@ _base_ = './_base_/datasets/coco_instance.py'
 
 model = dict(frozen_parts=('bbox_head.cls_branches',))
 
-load_from = 'https://download.openmmlab.com/mmdetection/v3.0/deformable_detr/deformable-detr-refine_r50_16xb2-50e_coco/deformable-detr-refine_r50_16xb2-50e_coco_20221022_225303-844e0f93.pth'  # noqa: E501
+load_from = 'https://download.openmmlab.com/mmdetection/v3.0/deformable_detr/deformable-detr-refine_r50_16xb2-50e_coco/deformable-detr-refine_r50_16xb2-50e_coco_20221022_225303-844e0f93.pth'
 
 optim_wrapper = dict(
     optimizer=dict(lr=2e-5),
@@ -21,7 +21,5 @@ auto_scale_lr = dict(base_batch_size=16)
 max_epochs = 24
 train_cfg = dict(max_epochs=max_epochs)
 param_scheduler = [
-    dict(
-        type='MultiStepLR', begin=0, end=max_epochs, by_epoch=True, milestones=[15], gamma=0.1
-    )
+    dict(type='MultiStepLR', begin=0, end=max_epochs, by_epoch=True, milestones=[15], gamma=0.1)
 ]

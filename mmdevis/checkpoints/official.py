@@ -108,6 +108,20 @@ def _table_for(target: Mapping[str, Tensor]) -> RenameTable:
     )
 
 
+def official_names(state: Mapping[str, Tensor]) -> dict[str, str]:
+    """Official keys of a model's tensors.
+
+    Args:
+        state: State dict of the model.
+
+    Returns:
+        Official key by our name, without what the release has no place for.
+    """
+    table = _table_for(state)
+    keys = {name: table.left(name) for name in state}
+    return {name: key for name, key in keys.items() if key is not None}
+
+
 def convert_official(
     source: Mapping[str, Tensor], target: Mapping[str, Tensor]
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:

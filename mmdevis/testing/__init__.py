@@ -1,1 +1,6 @@
-"""Helpers for tests."""
+"""Helpers for tests: reduced configs, and the rules behind the official release's numbers."""
+
+from .official_numbers import Mismatches, official_weights, standard_normal
+from .reduced_models import reduce_model
+
+__all__ = ['Mismatches', 'official_weights', 'reduce_model', 'standard_normal']

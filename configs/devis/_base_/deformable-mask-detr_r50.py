@@ -28,9 +28,7 @@ model = dict(
             deformable=True,
             encoded_features=True,
         ),
-        loss_mask=dict(
-            type='FocalLoss', use_sigmoid=True, gamma=2.0, alpha=0.25, loss_weight=8.0
-        ),
+        loss_mask=dict(type='FocalLoss', use_sigmoid=True, gamma=2.0, alpha=0.25, loss_weight=8.0),
         loss_dice=dict(type='DiceLoss', naive_dice=True, eps=1.0, loss_weight=8.0),
         aux_mask_layers=(2,),
     ),

@@ -5,6 +5,24 @@
 # is the same up to rounding and several times faster.
 _base_ = '../devis_r50.py'
 
+pack_clip = dict(
+    type='PackTrackInputs',
+    # Without `instances`: the encoded masks would travel beside the decoded ones.
+    default_meta_keys=(
+        'img_id',
+        'img_path',
+        'ori_shape',
+        'img_shape',
+        'scale_factor',
+        'flip',
+        'flip_direction',
+        'frame_id',
+        'video_id',
+        'video_length',
+        'ori_video_length',
+    ),
+)
+
 augmentation = [
     dict(
         type='TransformBroadcaster',
@@ -62,23 +80,7 @@ augmentation = [
             dict(type='RecomputeBoxesFromMasks'),
         ],
     ),
-    dict(
-        type='PackTrackInputs',
-        # Without `instances`: the encoded masks would travel beside the decoded ones.
-        default_meta_keys=(
-            'img_id',
-            'img_path',
-            'ori_shape',
-            'img_shape',
-            'scale_factor',
-            'flip',
-            'flip_direction',
-            'frame_id',
-            'video_id',
-            'video_length',
-            'ori_video_length',
-        ),
-    ),
+    pack_clip,
 ]
 
 train_pipeline = [

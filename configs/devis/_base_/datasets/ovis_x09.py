@@ -64,23 +64,7 @@ augmentation = [
             dict(type='RecomputeBoxesFromMasks'),
         ],
     ),
-    dict(
-        type='PackTrackInputs',
-        # Without `instances`: the encoded masks would travel beside the decoded ones.
-        default_meta_keys=(
-            'img_id',
-            'img_path',
-            'ori_shape',
-            'img_shape',
-            'scale_factor',
-            'flip',
-            'flip_direction',
-            'frame_id',
-            'video_id',
-            'video_length',
-            'ori_video_length',
-        ),
-    ),
+    {{_base_.pack_clip}},
 ]
 
 train_pipeline = [
