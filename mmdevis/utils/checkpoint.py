@@ -51,7 +51,7 @@ def read_checkpoint(path: str | Path, map_location: str | torch.device = 'cpu') 
             'holds other objects can run any code. If you trust where it comes from, load it once '
             "with torch.load(..., weights_only=False) and save only its 'state_dict'."
         ) from error
-    except (RuntimeError, EOFError, OSError, zipfile.BadZipFile) as error:
+    except Exception as error:  # a file of something else can raise anything
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise CheckpointError(
             f'{path} ({path.stat().st_size} bytes) is incomplete or no checkpoint: {first}. Copy '

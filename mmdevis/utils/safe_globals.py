@@ -9,10 +9,36 @@ file run any code.
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import torch
 
 from .versions import parse_version
+
+
+def _method_of_history_buffer(owner: object, name: str) -> object:
+    """Stands in for `getattr`, with which history buffers save their methods.
+
+    The real one would let a checkpoint reach any function there is.
+
+    Args:
+        owner: Must be mmengine's `HistoryBuffer`.
+        name: Name of one of its statistics.
+
+    Raises:
+        UnpicklingError: For anything else.
+    """
+    from mmengine.logging.history_buffer import HistoryBuffer
+
+    if owner is not HistoryBuffer or name not in HistoryBuffer._statistics_methods:
+        raise pickle.UnpicklingError(f'GLOBAL getattr of {owner!r} {name!r} is not allowed')
+    return HistoryBuffer._statistics_methods[name]
+
+
+# torch knows allowed functions by these names; it is the only way that all its versions share.
+_method_of_history_buffer.__module__ = 'builtins'
+_method_of_history_buffer.__name__ = _method_of_history_buffer.__qualname__ = 'getattr'
 
 
 def mmengine_safe_globals() -> list[object]:
@@ -20,8 +46,7 @@ def mmengine_safe_globals() -> list[object]:
 
     Returns:
         Classes and functions that only build data, some as `(object, full name)`: the name under
-        which a file written with the other major version of numpy knows it. `getattr`, which is not
-        harmless, is not needed.
+        which a file written with the other major version of numpy knows it.
     """
     from mmengine.logging.history_buffer import HistoryBuffer
 
@@ -33,6 +58,7 @@ def mmengine_safe_globals() -> list[object]:
         np.ndarray,
         np.dtype,
         *functions,
+        _method_of_history_buffer,
         *sorted(dtypes, key=lambda dtype: dtype.__name__),
     ]
     if parse_version(torch.__version__) >= (2, 6):  # earlier ones take no (object, name) pairs
