@@ -93,7 +93,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit status."""
     args = build_parser().parse_args(argv)
     # An untrained model would otherwise report how each of its parameters was initialised.
-    MMLogger.get_instance('mmdevis-video', log_level='WARNING')
+    MMLogger.get_current_instance().setLevel('WARNING')
     try:
         count = run(args)
     except (CheckpointError, FrameError, FileExistsError, FileNotFoundError, ValueError) as error:

@@ -11,7 +11,7 @@ import torch
 from mmdet.registry import MODELS, TRANSFORMS
 from mmengine.config import Config
 from mmengine.dataset import Compose
-from mmengine.registry import DefaultScope
+from mmengine.registry import DefaultScope, init_default_scope
 
 from mmdevis.structures import FrameTracks, Track
 from mmdevis.utils.checkpoint import load_checkpoint_strictly
@@ -59,7 +59,8 @@ class VISInferencer:
         if device == 'auto':
             device = 'cuda' if torch.cuda.is_available() else 'cpu'
         self.device = torch.device(device)
-        DefaultScope.get_instance('mmdevis_inferencer', scope_name='mmdet')
+        if DefaultScope.get_current_instance() is None:
+            init_default_scope('mmdet')
         model_cfg = cfg.model.copy()
         # Weights of the backbone alone would be overwritten or, without a checkpoint, fetched.
         model_cfg.backbone.init_cfg = None

@@ -7,6 +7,7 @@ import sys
 import time
 from typing import Any
 
+import torch
 from mmdet.registry import HOOKS
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.hooks import Hook
@@ -88,7 +89,7 @@ class TimeBudgetHook(Hook):
     ) -> None:
         """Stop when the time is over."""
         if self._bar is not None:
-            loss = float(outputs['loss']) if outputs else math.nan
+            loss = float(torch.as_tensor(outputs['loss']).detach()) if outputs else math.nan
             self._bar.set_postfix_str(f'iteration {runner.iter + 1}, loss {loss:.2f}', False)
             self._bar.update(min(round(self._elapsed), self._bar.total) - self._bar.n)
         if self._elapsed >= self.seconds:

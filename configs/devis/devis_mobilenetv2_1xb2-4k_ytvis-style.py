@@ -1,0 +1,87 @@
+# DeVIS on MobileNetV2 for small data sets of real frames in YouTube-VIS's format:
+#   VIS_DATA=path/to/data/ MOBILENETV2=path/to/weights.pth python tools/train.py THIS_FILE
+# VIS_DATA holds train.json, val.json and JPEGImages; MOBILENETV2 is an ImageNet checkpoint in
+# MMDetection's layout (leave it out to train from scratch).
+_base_ = './_base_/datasets/ytvis_style.py'
+
+backbone_weights = '{{$MOBILENETV2:}}'
+dims = 128
+
+model = dict(
+    num_frames=4,
+    num_queries=40,  # 10 trajectories
+    num_feature_levels=3,
+    backbone=dict(
+        _delete_=True,
+        type='MobileNetV2',
+        out_indices=(1, 2, 4, 6),  # strides 4, 8, 16, 32
+        norm_eval=True,
+        init_cfg=dict(type='Pretrained', checkpoint=backbone_weights) if backbone_weights else None,
+    ),
+    neck=dict(in_channels=[32, 96, 320], out_channels=dims, num_outs=3),
+    encoder=dict(
+        num_layers=2,
+        layer_cfg=dict(
+            self_attn_cfg=dict(embed_dims=dims, dropout=0.0),
+            ffn_cfg=dict(embed_dims=dims, feedforward_channels=256, ffn_drop=0.0),
+        ),
+    ),
+    decoder=dict(
+        num_layers=3,
+        layer_cfg=dict(
+            self_attn_cfg=dict(embed_dims=dims, dropout=0.0),
+            cross_attn_cfg=dict(embed_dims=dims, dropout=0.0),
+            ffn_cfg=dict(embed_dims=dims, feedforward_channels=256, ffn_drop=0.0),
+        ),
+    ),
+    positional_encoding=dict(num_feats=dims // 2),
+    bbox_head=dict(
+        num_classes=7,
+        embed_dims=dims,
+        mask_head=dict(embed_dims=dims, feature_channels=(dims, dims, 24)),
+        loss_mask=dict(loss_weight=4.0),
+        loss_dice=dict(loss_weight=4.0),
+        aux_mask_layers=(),
+        layer_weights=(0.5, 0.5, 1.0),
+    ),
+    test_cfg=dict(max_per_clip=10, stride=3),
+)
+
+# Frames keep their size.
+train_pipeline = [
+    dict(type='SampleClip'),
+    dict(
+        type='TransformBroadcaster',
+        share_random_params=True,
+        transforms=[
+            dict(type='LoadFrame'),
+            dict(type='LoadTrackAnnotations', with_mask=True),
+            dict(type='RandomFlip', prob=0.5),
+            dict(type='RecomputeBoxesFromMasks'),
+        ],
+    ),
+    dict(type='PackTrackInputs'),
+]
+test_pipeline = [dict(type='PackLazyVideo', frame_pipeline=[dict(type='LoadFrame')])]
+train_dataloader = dict(batch_size=2, dataset=dict(num_frames=4, pipeline=train_pipeline))
+val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+test_dataloader = val_dataloader
+
+max_iters = 4000
+train_cfg = dict(
+    _delete_=True, type='IterBasedTrainLoop', max_iters=max_iters, val_interval=max_iters
+)
+optim_wrapper = dict(
+    optimizer=dict(lr=5e-4),
+    clip_grad=dict(max_norm=0.5, norm_type=2),
+    paramwise_cfg=dict(custom_keys={'backbone': dict(lr_mult=0.2)}),
+)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=100),
+    dict(type='CosineAnnealingLR', by_epoch=False, begin=100, end=max_iters, eta_min=0.0),
+]
+log_processor = dict(by_epoch=False)
+default_hooks = dict(
+    logger=dict(interval=50), checkpoint=dict(by_epoch=False, interval=500, max_keep_ckpts=1)
+)
+custom_hooks = [dict(type='ProgressBarHook'), dict(type='LossCurveHook')]
