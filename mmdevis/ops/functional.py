@@ -1,10 +1,10 @@
 """The one entry point to temporal multi-scale deformable attention."""
 
-from importlib import import_module
-
 import torch
 from torch import Tensor
 
+from .backends import gather, mmcv
+from .backends import reference as reference_backend
 from .custom_op import temporal_deform_attn_op
 from .dispatch import resolve_backend
 
@@ -12,7 +12,11 @@ __all__ = ['temporal_deform_attn']
 
 # Back ends made of differentiable operators: autograd and exporters see through them. The others
 # bring their own backward pass and go through the custom op.
-_DIFFERENTIABLE = ('reference', 'mmcv', 'gather')
+_DIFFERENTIABLE = {
+    'reference': reference_backend.attend,
+    'mmcv': mmcv.attend,
+    'gather': gather.attend,
+}
 
 
 def temporal_deform_attn(
@@ -83,7 +87,7 @@ def temporal_deform_attn(
 
     if name in _DIFFERENTIABLE:
         with torch.autocast(value.device.type, enabled=False):
-            output = import_module(f'mmdevis.ops.backends.{name}').attend(
+            output = _DIFFERENTIABLE[name](
                 value,
                 spatial_shapes,
                 reference,

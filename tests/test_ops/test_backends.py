@@ -64,7 +64,9 @@ def test_equals_reference(make_problem, case, backend, dtype):
 @given(data=st.data())
 def test_equals_reference_everywhere(make_problem, backend, data):
     size = st.integers(1, 5)
-    shapes = data.draw(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=1, max_size=4))
+    shapes = data.draw(
+        st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=1, max_size=4)
+    )
     problem = make_problem(
         data.draw(st.integers(0, 2**31)),
         batch=data.draw(st.integers(1, 3)),
