@@ -31,9 +31,10 @@ def _method_of_history_buffer(owner: object, name: str) -> object:
     """
     from mmengine.logging.history_buffer import HistoryBuffer
 
-    if owner is not HistoryBuffer or name not in HistoryBuffer._statistics_methods:
+    statistics = HistoryBuffer()._statistics_methods  # empty until the first buffer is made
+    if owner is not HistoryBuffer or name not in statistics:
         raise pickle.UnpicklingError(f'GLOBAL getattr of {owner!r} {name!r} is not allowed')
-    return HistoryBuffer._statistics_methods[name]
+    return statistics[name]
 
 
 # torch knows allowed functions by these names; it is the only way that all its versions share.

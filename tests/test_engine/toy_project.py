@@ -17,8 +17,9 @@ class ToyDataset(torch.utils.data.Dataset):
 
     metainfo = dict(classes=('toy',))
 
-    def __init__(self, length=10):
+    def __init__(self, length=10, noise=1.0):
         self.length = length
+        self.noise = noise
         self.load_count = 0
 
     def __len__(self):
@@ -27,7 +28,7 @@ class ToyDataset(torch.utils.data.Dataset):
     def __getitem__(self, index):
         self.load_count += 1
         noise = random.random() + np.random.rand() + torch.rand(()).item()
-        return dict(inputs=torch.full((3,), float(index)) + noise, data_samples=index)
+        return dict(inputs=torch.full((3,), float(index)) + self.noise * noise, data_samples=index)
 
 
 @MODELS.register_module()
@@ -59,4 +60,4 @@ class ToyMetric(BaseMetric):
         self.results.extend(sample['output'][0] for sample in data_samples)
 
     def compute_metrics(self, results):
-        return dict(mean=float(np.mean(results)), count=len(results))
+        return dict(mean=float(np.mean(results)), count=float(len(results)))
