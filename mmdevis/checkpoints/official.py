@@ -1,6 +1,6 @@
 """State dicts of the official DeVIS release, to and from ours."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -16,9 +16,14 @@ COCO_ROWS = tuple(i - 1 for i in range(1, 92) if i not in _UNUSED_COCO_IDS)
 _BOX_ALIAS = 'def_detr.transformer.decoder.bbox_embed.'
 _BOX_KEY = 'def_detr.bbox_embed.'
 
+_BODY = 'def_detr.backbone.0.body.'
 _TRANSFORMER = 'def_detr.transformer.'
+_CLASSES = 'bbox_head.cls_branches.'
 _ATTENTION = 'bbox_head.mask_head.attentions.'
 _MASK = 'bbox_head.mask_head.'
+
+# Tensors of ours that follow from the config alone.
+_DERIVED = ('num_batches_tracked', 'relative_position_index')
 
 _SWIN = [
     ('patch_embed.proj.{p}', 'patch_embed.projection.{p}'),
@@ -82,11 +87,10 @@ def _table(swin: bool, temporal_head: bool, neck_levels: int) -> RenameTable:
         neck_levels: Levels that the neck maps from the backbone (the rest are extra levels).
     """
     pairs = list(_PARTS)
-    body = 'def_detr.backbone.0.body.'
     if swin:
-        pairs += [(body + left, 'backbone.' + right) for left, right in _SWIN]
+        pairs += [(_BODY + left, 'backbone.' + right) for left, right in _SWIN]
     else:
-        pairs.append((body + '{p}', 'backbone.{p}'))
+        pairs.append((_BODY + '{p}', 'backbone.{p}'))
     for level in range(8):
         ours = f'convs.{level}' if level < neck_levels else f'extra_convs.{level - neck_levels}'
         pairs += [
@@ -122,6 +126,49 @@ def official_names(state: Mapping[str, Tensor]) -> dict[str, str]:
     return {name: key for name, key in keys.items() if key is not None}
 
 
+def _swin_prefix(source: Mapping[str, Tensor]) -> str:
+    """Where the release's Swin lies, which depends on how it was wrapped."""
+    stem = 'patch_embed.proj.weight'
+    found = [key.removesuffix(stem) for key in source if key.endswith(stem)]
+    return found[0] if found else _BODY
+
+
+def is_official(source: Mapping[str, Tensor]) -> bool:
+    """Whether a state dict has the release's names."""
+    return any(key.startswith('def_detr.') for key in source)
+
+
+def rename_official(
+    source: Mapping[str, Tensor], target: Mapping[str, Tensor]
+) -> tuple[dict[str, Tensor], list[str]]:
+    """Give the tensors of an official state dict our names, whatever their shapes.
+
+    Args:
+        source: State dict of the release.
+        target: State dict of our model, gives the names.
+
+    Returns:
+        - the tensors by our name
+        - one line for each key that has no place, with the reason
+    """
+    table = _table_for(target)
+    prefix = _swin_prefix(source)
+    renamed: dict[str, Tensor] = {}
+    problems: list[str] = []
+    for key, value in source.items():
+        if key.startswith(_BOX_ALIAS):
+            twin = source.get(_BOX_KEY + key[len(_BOX_ALIAS) :])
+            if twin is None or not torch.equal(twin, value):
+                problems.append(f'{key}: should equal its twin below {_BOX_KEY}')
+            continue
+        name = table.right(_BODY + key[len(prefix) :] if key.startswith(prefix) else key)
+        if name is None or name not in target:
+            problems.append(f'{key}: the model of the config has no such part')
+            continue
+        renamed[name] = to_mmdet_merging(value) if is_swin_merging(name) else value
+    return renamed, problems
+
+
 def convert_official(
     source: Mapping[str, Tensor], target: Mapping[str, Tensor]
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
@@ -139,54 +186,48 @@ def convert_official(
     Raises:
         ValueError: If a key of either side has no partner or shapes differ; all are named.
     """
-    table = _table_for(target)
+    keys = official_names(target)
+    renamed, problems = rename_official(source, target)
     converted: dict[str, Tensor] = {}
     extra: dict[str, Tensor] = {}
-    problems: list[str] = []
-    for key, value in source.items():
-        if key.startswith(_BOX_ALIAS):
-            twin = source.get(_BOX_KEY + key[len(_BOX_ALIAS) :])
-            if twin is None or not torch.equal(twin, value):
-                problems.append(f'{key}: should equal its twin below {_BOX_KEY}')
+    for name, wanted in target.items():
+        value = renamed.get(name)
+        if value is None:
+            if name.endswith(_DERIVED):
+                # The release's frozen batch norms count no batches; the index of Swin's relative
+                # positions follows from the window and is not in every checkpoint.
+                converted[name] = wanted.clone()
+            else:
+                problems.append(f'{keys.get(name, name)}: missing in the checkpoint')
             continue
-        name = table.right(key)
-        if name is None or name not in target:
-            problems.append(f'{key}: the model of the config has no such part (as {name})')
-            continue
-        wanted = target[name]
-        if is_swin_merging(name):
-            value = to_mmdet_merging(name, value)
-        if name.startswith('bbox_head.cls_branches.') and (len(value), len(wanted)) == (91, 80):
-            extra[key] = value
+        if name.startswith(_CLASSES) and (len(value), len(wanted)) == (91, 80):
+            extra[keys[name]] = value
             value = value[list(COCO_ROWS)]
         if value.shape != wanted.shape:
             problems.append(
-                f'{key}: shape {tuple(value.shape)}, the config wants {tuple(wanted.shape)}'
+                f'{keys[name]}: shape {tuple(value.shape)}, the config wants {tuple(wanted.shape)}'
             )
             continue
         converted[name] = value
-    for name in target:
-        if name not in converted and not name.endswith('num_batches_tracked'):
-            known = table.left(name)
-            if not any(line.startswith(f'{known}:') for line in problems):
-                problems.append(f'{known or name}: missing in the checkpoint')
     if problems:
         raise ValueError(
             'checkpoint and config do not belong together:\n  ' + '\n  '.join(sorted(problems))
         )
-    # MMDetection counts batches in its batch norms; the release's frozen ones do not.
-    counters = {k: torch.zeros_like(v) for k, v in target.items() if k not in converted}
-    return {name: converted.get(name, counters.get(name)) for name in target}, extra
+    return converted, extra
 
 
 def revert_to_official(
-    source: Mapping[str, Tensor], extra: Mapping[str, Tensor] | None = None
+    source: Mapping[str, Tensor],
+    extra: Mapping[str, Tensor] | None = None,
+    keys: Sequence[str] | None = None,
 ) -> dict[str, Tensor]:
     """Rename our state dict for the official release.
 
     Args:
         source: Our state dict.
         extra: Second result of :func:`convert_official`, by official key.
+        keys: Keys of the checkpoint that was converted; the result has them in that order. None
+            means all that the release would have.
 
     Returns:
         The official state dict; what was converted before comes back unchanged.
@@ -194,18 +235,17 @@ def revert_to_official(
     Raises:
         ValueError: If a key of ours has no official name; all are named.
     """
-    table = _table_for(source)
+    names = official_names(source)
+    unknown = [n for n in source if n not in names and not n.endswith('num_batches_tracked')]
+    if unknown:
+        raise ValueError('no official name for:\n  ' + '\n  '.join(sorted(unknown)))
     official: dict[str, Tensor] = {}
-    unknown: list[str] = []
-    for name, value in source.items():
+    for name, key in names.items():
         if name.endswith('num_batches_tracked'):
             continue
-        key = table.left(name)
-        if key is None:
-            unknown.append(name)
-            continue
+        value = source[name]
         if is_swin_merging(name):
-            value = from_mmdet_merging(name, value)
+            value = from_mmdet_merging(value)
         if extra and key in extra:
             rows = extra[key].clone()
             rows[list(COCO_ROWS)] = value
@@ -213,6 +253,8 @@ def revert_to_official(
         official[key] = value
         if key.startswith(_BOX_KEY):
             official[_BOX_ALIAS + key[len(_BOX_KEY) :]] = value
-    if unknown:
-        raise ValueError('no official name for:\n  ' + '\n  '.join(sorted(unknown)))
-    return official
+    if keys is None:
+        return official
+    prefix = _swin_prefix(dict.fromkeys(keys))
+    ours = {k: _BODY + k[len(prefix) :] if k.startswith(prefix) else k for k in keys}
+    return {key: official[ours[key]] for key in keys}

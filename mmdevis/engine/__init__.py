@@ -1,7 +1,7 @@
 """What runs training: loop, hooks, files and processes."""
 
 from .atomic_backend import AtomicLocalBackend
-from .hooks import LossCurveHook, ProgressBarHook, TimeBudgetHook
+from .hooks import LossCurveHook, ProgressBarHook, StartFromImageHook, TimeBudgetHook
 from .launch import prepare_launch
 from .loops import ReproducibleEpochLoop
 
@@ -10,6 +10,7 @@ __all__ = [
     'LossCurveHook',
     'ProgressBarHook',
     'ReproducibleEpochLoop',
+    'StartFromImageHook',
     'TimeBudgetHook',
     'prepare_launch',
 ]

@@ -2,6 +2,14 @@
 
 from .loss_curve_hook import LossCurveHook, draw_loss_curve, read_scalars
 from .progress_hook import ProgressBarHook
+from .start_from_image_hook import StartFromImageHook
 from .time_budget_hook import TimeBudgetHook
 
-__all__ = ['LossCurveHook', 'ProgressBarHook', 'TimeBudgetHook', 'draw_loss_curve', 'read_scalars']
+__all__ = [
+    'LossCurveHook',
+    'ProgressBarHook',
+    'StartFromImageHook',
+    'TimeBudgetHook',
+    'draw_loss_curve',
+    'read_scalars',
+]

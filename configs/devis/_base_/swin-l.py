@@ -1,0 +1,18 @@
+# Swin-L of the paper, pre-trained on ImageNet-22k at 384 x 384. A config takes it as
+# `backbone={{_base_.swin_l}}`.
+swin_l = dict(
+    _delete_=True,
+    type='SwinTransformer',
+    pretrain_img_size=384,
+    embed_dims=192,
+    depths=(2, 2, 18, 2),
+    num_heads=(6, 12, 24, 48),
+    window_size=12,
+    drop_path_rate=0.2,
+    out_indices=(0, 1, 2, 3),
+    convert_weights=True,
+    init_cfg=dict(
+        type='Pretrained',
+        checkpoint='https://github.com/SwinTransformer/storage/releases/download/v1.0.0/swin_large_patch4_window12_384_22k.pth',
+    ),
+)

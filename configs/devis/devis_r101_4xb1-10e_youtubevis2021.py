@@ -1,0 +1,10 @@
+# DeVIS on ResNet-101, YouTube-VIS 2021.
+_base_ = './devis_r50_4xb1-10e_youtubevis2021.py'
+
+model = dict(backbone=dict(depth=101, init_cfg=dict(checkpoint='torchvision://resnet101')))
+custom_hooks = [
+    dict(
+        type='StartFromImageHook',
+        checkpoint='work_dirs/deformable-mask-detr_r101_8xb2-24e_coco/epoch_24.pth',
+    )
+]
