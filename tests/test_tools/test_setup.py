@@ -345,6 +345,42 @@ def test_nothing_is_built_when_something_is_missing(fake, cache, monkeypatch):
         mmcv_wheel.install(fake(), 'onedl-mmcv', '2.3.6', False, [])
 
 
+def test_build_keeps_the_wheel_and_goes_on_after_an_interruption(
+    fake, tmp_path, monkeypatch, capsys
+):
+    environment, work, keep = fake(), tmp_path / 'work', tmp_path / 'keep'
+    sources = work / 'source' / 'mmcv' / 'ops' / 'csrc' / 'pytorch'
+    sources.mkdir(parents=True)
+    for number in range(5):
+        (sources / f'{number}.cpp').touch()
+    seen = {}
+
+    def compile_first(command, log, settings):
+        yield '[1/5] c++ 0.cpp'
+        raise KeyboardInterrupt
+
+    def compile_rest(command, log, settings):
+        seen.update(settings, command=command)
+        yield from ('  Building wheel', '  [1/4] c++ 1.cpp', '  [4/4] c++ 4.cpp')
+        wheel(work / 'dist', NAME)
+
+    build = lambda: mmcv_wheel.build(environment, 'onedl-mmcv', '2.3.6', False, work, keep)  # noqa: E731
+    monkeypatch.setattr(mmcv_wheel, 'stream_lines', compile_first)
+    with pytest.raises(KeyboardInterrupt):
+        build()
+    assert sources.exists()
+    assert not keep.exists()
+    monkeypatch.setattr(mmcv_wheel, 'stream_lines', compile_rest)
+    build()
+    assert [path.name for path in keep.iterdir()] == [NAME]
+    assert not work.exists()
+    assert '5/5' in capsys.readouterr().out
+    assert seen['MMCV_WITH_OPS'] == '1'
+    assert seen['FORCE_CUDA'] == '0'
+    assert '-g0' in seen['CFLAGS']
+    assert not any(command[0] == 'download' for command in environment.commands)
+
+
 @pytest.fixture
 def real():
     return Environment(Path(sys.prefix), owned=False)

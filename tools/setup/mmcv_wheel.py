@@ -252,7 +252,8 @@ def build(
     jobs = parallel_jobs()
     say(
         f"building mmcv's operators from source, once: {total} files, {jobs} at a time, about "
-        f'{duration(total * SECONDS_PER_FILE / jobs)}{" or more (CUDA)" if gpu else ""}. '
+        f'{duration(total * SECONDS_PER_FILE / jobs)} if nothing else runs'
+        f'{" (CUDA files take longer)" if gpu else ""}. '
         'Ctrl-C is safe, the next run goes on. '
         f'Full output: {work / "build.log"}'
     )
