@@ -196,7 +196,7 @@ def no_machine(monkeypatch, tmp_path):
     monkeypatch.setattr(torch_choice, 'reachable', lambda url: False)
     monkeypatch.setattr(setup_env, 'run', lambda *args, **settings: '')
 
-    def install(environment, distribution, version, gpu, shared):
+    def install(environment, distribution, version, gpu, shared, options):
         environment.pip('install', f'{distribution}=={version}', what='installing')
 
     monkeypatch.setattr(mmcv_wheel, 'install', install)

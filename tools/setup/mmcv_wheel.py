@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from console import Progress, SetupError, duration, run, say, stream_lines
@@ -57,7 +57,12 @@ def build_key(environment: Environment, distribution: str, version: str, gpu: bo
 
 
 def install(
-    environment: Environment, distribution: str, version: str, gpu: bool, shared: Iterable[Path]
+    environment: Environment,
+    distribution: str,
+    version: str,
+    gpu: bool,
+    shared: Iterable[Path],
+    options: Sequence[str] = (),
 ) -> None:
     """Installs mmcv from a kept wheel that works, or builds one.
 
@@ -67,6 +72,7 @@ def install(
         version: Version.
         gpu: Whether CUDA operators are needed.
         shared: Further folders that may hold wheels.
+        options: Options for pip where it installs what mmcv depends on.
 
     Raises:
         SetupError: When it cannot be installed or built, with what to install.
@@ -75,7 +81,7 @@ def install(
     kept = cache / 'wheels' / build_key(environment, distribution, version, gpu)
     for folder in (kept, *shared):
         wheels = list(folder.glob(f'{distribution.replace("-", "_")}-{version}-*.whl'))
-        if wheels and _install_from(environment, distribution, version, gpu, folder):
+        if wheels and _install_from(environment, distribution, version, gpu, folder, options):
             return
     problems = missing_for_build(environment, cache, gpu)
     if problems:
@@ -86,7 +92,7 @@ def install(
             'and run the same command again.'
         )
     build(environment, distribution, version, gpu, cache / 'build' / kept.name, kept)
-    if not _install_from(environment, distribution, version, gpu, kept):
+    if not _install_from(environment, distribution, version, gpu, kept, options):
         raise SetupError(
             f'the wheel just built in {kept} does not work: {works(environment, gpu)}\n'
             'Delete that folder to build it again, or choose another torch with TORCH=.'
@@ -94,7 +100,12 @@ def install(
 
 
 def _install_from(
-    environment: Environment, distribution: str, version: str, gpu: bool, folder: Path
+    environment: Environment,
+    distribution: str,
+    version: str,
+    gpu: bool,
+    folder: Path,
+    options: Sequence[str],
 ) -> bool:
     say(f'installing {distribution} {version} from {folder}')
     # Reinstalled, because another folder's wheel of the same version may be there and not work.
@@ -107,7 +118,12 @@ def _install_from(
         return False
     # Then what it depends on, from wherever pip gets things.
     environment.pip(
-        'install', '-q', *only, f'{distribution}=={version}', what=f'installing {distribution}'
+        'install',
+        '-q',
+        *options,
+        *only,
+        f'{distribution}=={version}',
+        what=f'installing {distribution}',
     )
     reason = works(environment, gpu)
     if reason is None:

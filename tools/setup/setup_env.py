@@ -172,6 +172,8 @@ def plan(environment: Environment, brand: str, torch: str, device: str) -> list[
         # Nothing that is installed later may exchange torch or the frameworks.
         fixed = environment.versions(['torch', *names.values()])
         lines = [f'{name}=={version}\n' for name, version in fixed.items() if version]
+        if environment.owned:  # neither brand was written for the next generation of OpenCV
+            lines.append('opencv-python<5\n')
         file = environment.root / '.mmdevis-constraints.txt'
         file.write_text(''.join(lines))
         return ['-c', os.fspath(file)]
@@ -184,7 +186,8 @@ def plan(environment: Environment, brand: str, torch: str, device: str) -> list[
         )  # fmt: skip
 
     def install_mmcv() -> None:
-        mmcv_wheel.install(environment, names['mmcv'], pinned['mmcv'], gpu, shared)
+        options = constraints()
+        mmcv_wheel.install(environment, names['mmcv'], pinned['mmcv'], gpu, shared, options)
 
     def opencv_usable() -> bool:
         return environment.succeeds('import cv2')
