@@ -7,7 +7,7 @@ model = dict(
     num_queries=30,
     encoder=dict(with_cp=True),
     decoder=dict(with_cp=True),
-    test_cfg=dict(stride=2),
+    test_cfg=dict(stride=1),
 )
 
 small_train_pipeline = [

@@ -1,6 +1,7 @@
 """Helpers for tests: reduced configs, and the rules behind the official release's numbers."""
 
 from .official_numbers import Mismatches, official_weights, standard_normal
+from .random_data import random_clips
 from .reduced_models import reduce_model
 
-__all__ = ['Mismatches', 'official_weights', 'reduce_model', 'standard_normal']
+__all__ = ['Mismatches', 'official_weights', 'random_clips', 'reduce_model', 'standard_normal']

@@ -5,6 +5,7 @@ model = dict(
     type='DeVIS',
     num_frames=6,
     num_queries=60,  # of the whole clip: 10 trajectories
+    ignore_padding=True,  # clips of a batch have different sizes
     data_preprocessor=dict(type='ClipDataPreprocessor'),
     # Gradients flow through the box refinement.
     decoder=dict(detach_references=False),
@@ -28,7 +29,15 @@ model = dict(
         )
     ),
     test_cfg=dict(_delete_=True, max_per_clip=20, stride=4),
-    tracker=dict(type='MultiCueClipTracker'),
+    tracker=dict(
+        type='MultiCueClipTracker',
+        mask_weight=1.0,
+        class_weight=1.0,
+        score_weight=1.0,
+        center_weight=0.0,
+        binary_masks=False,
+        per_frame_iou=False,
+    ),
 )
 
 # Paper, appendix A: 1e-5 for the backbone (x 0.1, from MMDetection's config, as are the factors of

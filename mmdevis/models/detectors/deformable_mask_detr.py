@@ -12,7 +12,13 @@ from torch import Tensor, nn
 from mmdevis.utils.losses import check_finite
 
 from ..dense_heads.deformable_mask_detr_head import MaskFeatures
-from ..layers import ClipPositionalEncoding, DeVISDecoder, DeVISEncoder
+from ..layers import (
+    ClipPositionalEncoding,
+    DeVISDecoder,
+    DeVISEncoder,
+    clear_padding,
+    frame_padding,
+)
 
 
 @MODELS.register_module()
@@ -27,6 +33,9 @@ class DeformableMaskDETR(DeformableDETR):
         encoder, decoder, positional_encoding, bbox_head: As for MMDetection's ``DeformableDETR``;
             numbers of frames and levels are filled in from the model's own.
         with_box_refine: Let each decoder layer refine the boxes of the layer before.
+        ignore_padding: Clear the padded area of all maps, so that a clip's results do not depend
+            on what lies there. The release, which cannot batch clips, does not do so for images:
+            there the neck's norm and the mask head's convolutions see it.
         frozen_parts: Beginnings of the names of parameters that are not trained, such as
             ``'bbox_head.cls_branches'`` (COCO stage).
         num_feature_levels: L, levels of the encoder.
@@ -50,6 +59,7 @@ class DeformableMaskDETR(DeformableDETR):
         num_feature_levels: int = 4,
         with_box_refine: bool = True,
         as_two_stage: bool = False,
+        ignore_padding: bool = False,
         frozen_parts: Sequence[str] = (),
         **kwargs,
     ) -> None:
@@ -61,6 +71,7 @@ class DeformableMaskDETR(DeformableDETR):
                 f'num_frames={num_frames}'
             )
         self.num_frames = num_frames
+        self.ignore_padding = ignore_padding
         encoder, decoder = copy.deepcopy(encoder), copy.deepcopy(decoder)
         per_clip = dict(num_frames=num_frames, num_levels=num_feature_levels)
         encoder['num_frames'] = num_frames
@@ -96,7 +107,7 @@ class DeformableMaskDETR(DeformableDETR):
         self.decoder = DeVISDecoder(**self.decoder)
         self.embed_dims = self.encoder.embed_dims
         self.query_embedding = nn.Embedding(self.num_queries, 2 * self.embed_dims)
-        self.level_embed = nn.Parameter(torch.empty(self.num_feature_levels, self.embed_dims))
+        self.level_embed = nn.Parameter(torch.randn(self.num_feature_levels, self.embed_dims))
         self.reference_points_fc = nn.Linear(self.embed_dims, 2)
 
     def pre_transformer(
@@ -129,7 +140,8 @@ class DeformableMaskDETR(DeformableDETR):
             feat_pos=join_frames(encoder_inputs['feat_pos']),
             **shared,
         )
-        return encoder_inputs, dict(memory_mask=mask, **shared)
+        decoder_inputs = dict(memory_mask=mask, memory_pos=encoder_inputs['feat_pos'], **shared)
+        return encoder_inputs, decoder_inputs
 
     def forward_encoder(
         self,
@@ -155,6 +167,7 @@ class DeformableMaskDETR(DeformableDETR):
         query_pos: Tensor,
         memory: Tensor,
         memory_mask: Tensor | None,
+        memory_pos: Tensor,
         reference_points: Tensor,
         spatial_shapes: tuple[tuple[int, int], ...],
         valid_ratios: Tensor,
@@ -169,6 +182,7 @@ class DeformableMaskDETR(DeformableDETR):
             spatial_shapes=spatial_shapes,
             valid_ratios=valid_ratios,
             reg_branches=self.bbox_head.reg_branches,
+            key_pos=memory_pos,
         )
         return dict(hidden_states=states, references=[reference_points, *boxes])
 
@@ -184,6 +198,9 @@ class DeformableMaskDETR(DeformableDETR):
             ``memory``, a list of (B, T, C, h, w), fine to coarse.
         """
         backbone_feats = self.backbone(inputs)
+        padding = frame_padding(frame_samples, inputs.device) if self.ignore_padding else None
+        if padding is not None:
+            backbone_feats = [clear_padding(feat, padding) for feat in backbone_feats]
         feats = self.neck(backbone_feats[-len(self.neck.convs) :])
         encoder_inputs, decoder_inputs = self.pre_transformer(feats, frame_samples)
         encoded = self.forward_encoder(**encoder_inputs)
@@ -194,7 +211,11 @@ class DeformableMaskDETR(DeformableDETR):
         memory = self._split_levels(encoded['memory'], shapes)
         mask = encoder_inputs['feat_mask']
         paddings = [None] * len(shapes) if mask is None else self._split_levels(mask, shapes)
-        outputs['mask_features'] = self._mask_features(backbone_feats, memory, paddings)
+        mask_features = self._mask_features(backbone_feats, memory, paddings)
+        if padding is not None:
+            mask_features.coarse = clear_padding(mask_features.coarse, padding)
+            mask_features.finer = [clear_padding(feat, padding) for feat in mask_features.finer]
+        outputs['mask_features'] = mask_features
         outputs['memory'] = memory
         return outputs
 
@@ -219,9 +240,7 @@ class DeformableMaskDETR(DeformableDETR):
         # The neck may add levels coarser than the backbone's last; decoding starts at that one.
         encoded = list(memory[: len(self.neck.convs)])[::-1]
         attended = self.bbox_head.mask_head.num_attention_levels
-        finer = [
-            feat.unflatten(0, (-1, self.num_frames)) for feat in list(backbone_feats)[-2::-1]
-        ]
+        finer = [feat.unflatten(0, (-1, self.num_frames)) for feat in list(backbone_feats)[-2::-1]]
         if self.bbox_head.mask_head.encoded_features:
             finer[: len(encoded) - 1] = encoded[1:]
         return MaskFeatures(

@@ -167,6 +167,7 @@ class DeVISDecoder(DeformableDetrTransformerDecoder):
         spatial_shapes: SpatialShapes,
         valid_ratios: Tensor,
         reg_branches: nn.ModuleList,
+        key_pos: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Decode trajectories.
 
@@ -179,6 +180,7 @@ class DeVISDecoder(DeformableDetrTransformerDecoder):
             spatial_shapes: L pairs (h, w).
             valid_ratios: (B, L, 2).
             reg_branches: One box branch per layer.
+            key_pos: (B, T * N, C), positions of the pixels, for attention with keys.
 
         Returns:
             - hidden states, (layers, B, T * Q, C)
@@ -192,6 +194,7 @@ class DeVISDecoder(DeformableDetrTransformerDecoder):
             options = dict(
                 value=value,
                 query_pos=query_pos,
+                key_pos=key_pos,
                 key_padding_mask=key_padding_mask,
                 reference_points=reference_points[:, :, None] * ratios[:, None],
                 spatial_shapes=spatial_shapes,

@@ -29,7 +29,7 @@ class ClipPositionalEncoding(SinePositionalEncoding):
         self.num_frames = num_frames
         self.temporal = temporal
         if num_frames > 1 and temporal == 'learned':
-            self.temporal_embed = nn.Parameter(torch.empty(num_frames, 2 * self.num_feats))
+            self.temporal_embed = nn.Parameter(torch.randn(num_frames, 2 * self.num_feats))
         if num_frames > 1 and temporal == 'sine':
             self.sine_3d = SinePositionalEncoding3D(*args, **kwargs)
 

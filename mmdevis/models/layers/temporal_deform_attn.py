@@ -128,6 +128,7 @@ class TemporalMultiScaleDeformableAttention(MultiScaleDeformableAttention):
             key_padding_mask: (B, T * N) bool, True where a pixel is padding and has no value.
             reference_points: (B, T * Q, L, 2 or 4), normalised and multiplied by valid ratios.
             spatial_shapes: L pairs (h, w), fine to coarse.
+            **kwargs: What other attentions need, such as the positions of keys.
 
         Returns:
             (B, T * Q, C).
