@@ -420,6 +420,18 @@ def test_gpu_without_a_cuda_torch_or_compiler(monkeypatch, tmp_path):
     assert mmcv_wheel._missing_for_cuda('12.4') == []
 
 
+def test_parallel_jobs(monkeypatch):
+    monkeypatch.delenv('MAX_JOBS', raising=False)
+    monkeypatch.setattr(os, 'sched_getaffinity', lambda pid: set(range(8)))
+    memory = {'SC_PAGE_SIZE': 1024, 'SC_AVPHYS_PAGES': 5 * 1024**2}  # 5 GiB
+    monkeypatch.setattr(os, 'sysconf', memory.get)
+    assert mmcv_wheel.parallel_jobs() == 2
+    memory['SC_AVPHYS_PAGES'] = 1024
+    assert mmcv_wheel.parallel_jobs() == 1
+    monkeypatch.setenv('MAX_JOBS', '5')
+    assert mmcv_wheel.parallel_jobs() == 5
+
+
 def test_help_and_wrong_arguments():
     script = ROOT / 'tools' / 'setup' / 'setup_env.py'
     shown = subprocess.run([sys.executable, script, '--help'], capture_output=True, text=True)

@@ -233,7 +233,9 @@ def _missing_for_cuda(torch_cuda: str) -> list[str]:
 
 
 def parallel_jobs() -> int:
-    """Says how many files to compile at once: one per core, as far as memory allows."""
+    """Says how many files to compile at once: MAX_JOBS, else one per core as memory allows."""
+    if os.environ.get('MAX_JOBS', '').isdigit():
+        return max(1, int(os.environ['MAX_JOBS']))
     cores = len(os.sched_getaffinity(0))
     memory = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_AVPHYS_PAGES')
     return max(1, min(cores, memory // MEMORY_PER_JOB))
