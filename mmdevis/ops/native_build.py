@@ -21,7 +21,11 @@ import torch
 __all__ = ['BuildError', 'cache_folder', 'load']
 
 _SOURCES = Path(__file__).parent / 'csrc'
-_MAIN, _HEADERS = 'temporal_deform_attn.c', ('samples.h', 'forward.h', 'backward.h')
+# The headers of each library's main source, which is called like the library.
+_HEADERS = {
+    'temporal_deform_attn': ('samples.h', 'forward.h', 'backward.h'),
+    'modulated_deform_conv': ('modulated_deform_conv.h',),
+}
 
 # NaN and infinity keep their meaning (no -ffast-math); errno and floating-point traps are not used
 # and would keep loops from being vectorised.
@@ -41,11 +45,14 @@ def cache_folder() -> Path:
 
 
 @cache
-def load() -> ctypes.CDLL:
+def load(name: str = 'temporal_deform_attn') -> ctypes.CDLL:
     """The compiled kernels, built if need be (1 to 5 seconds, once per machine and version).
 
+    Args:
+        name: Which library, one source of ``csrc`` without its ``.c``.
+
     Returns:
-        The library with the functions of ``csrc/temporal_deform_attn.c``.
+        The library with the functions of that source.
 
     Raises:
         BuildError: If there is no compiler, or compiling or loading fails.
@@ -55,8 +62,8 @@ def load() -> ctypes.CDLL:
     compiler = _find_compiler()
     version = _run([compiler, '--version']).splitlines()[0]
     openmp = _openmp_flags(version)
-    key = _key(compiler, version, openmp)
-    library = cache_folder() / key / 'temporal_deform_attn.so'
+    key = _key(name, compiler, version, openmp)
+    library = cache_folder() / key / f'{name}.so'
     if not library.is_file():
         try:
             library.parent.mkdir(parents=True, exist_ok=True)
@@ -65,8 +72,8 @@ def load() -> ctypes.CDLL:
                 f'cannot create {library.parent} ({error}); set XDG_CACHE_HOME to a folder that '
                 f'can be written'
             ) from error
-        logging.getLogger('mmdevis').info('Compiling the attention kernels into %s.', library)
-        _compile(compiler, openmp, library)
+        logging.getLogger('mmdevis').info('Compiling C kernels into %s.', library)
+        _compile(name, compiler, openmp, library)
     try:
         return ctypes.CDLL(str(library))
     except OSError as error:
@@ -111,10 +118,10 @@ def _openmp_flags(version: str) -> tuple[list[str], list[str]]:
     return ['-fopenmp'], [runtime]
 
 
-def _key(compiler: str, version: str, openmp: tuple[list[str], list[str]]) -> str:
+def _key(name: str, compiler: str, version: str, openmp: tuple[list[str], list[str]]) -> str:
     parts: list[str | bytes] = [compiler, version, platform.machine(), repr(_FLAGS), repr(openmp)]
     parts.append(_processor())
-    parts += [(_SOURCES / name).read_bytes() for name in (_MAIN, *_HEADERS)]
+    parts += [(_SOURCES / file).read_bytes() for file in (f'{name}.c', *_HEADERS[name])]
     digest = hashlib.sha256()
     for part in parts:
         digest.update(part if isinstance(part, bytes) else part.encode())
@@ -132,11 +139,11 @@ def _processor() -> str:
     return '\n'.join(sorted({line for line in lines if line.startswith(wanted)}))
 
 
-def _compile(compiler: str, openmp: tuple[list[str], list[str]], library: Path) -> None:
+def _compile(name: str, compiler: str, openmp: tuple[list[str], list[str]], library: Path) -> None:
     compiling, linking = openmp
     with tempfile.TemporaryDirectory(dir=library.parent, prefix='build-') as folder:
         product, built = os.path.join(folder, 'kernel.o'), os.path.join(folder, 'kernel.so')
-        source = str(_SOURCES / _MAIN)
+        source = str(_SOURCES / f'{name}.c')
         errors = []
         for tuning in _TUNING:
             command = [compiler, *_FLAGS, *tuning, *compiling, '-c', source, '-o', product]

@@ -3,7 +3,7 @@
 from mmcv.ops import ModulatedDeformConv2d
 from torch import Tensor, nn
 
-from mmdevis.ops.modulated_deform_conv import modulated_deform_conv_by_sampling
+from mmdevis.ops.modulated_deform_conv import modulated_deform_conv
 
 
 class OffsetModulatedDeformConv(nn.Module):
@@ -40,12 +40,8 @@ class OffsetModulatedDeformConv(nn.Module):
         """Convolve (N, in_channels, h, w) into (N, out_channels, h, w)."""
         offset = self.offset_conv(x)
         modulation = 2.0 * self.modulator_conv(x).sigmoid()
-        # Under autocast the convolutions above change the dtype; the operators want one.
-        x = x.to(offset.dtype).contiguous()
-        if x.device.type == 'cpu':
-            conv = self.regular_conv
-            weight = conv.weight.to(offset.dtype)
-            return modulated_deform_conv_by_sampling(
-                x, offset, modulation, weight, conv.padding[0]
-            )
-        return self.regular_conv(x, offset, modulation)
+        conv = self.regular_conv
+        return modulated_deform_conv(
+            x, offset, modulation, conv.weight, conv.bias, conv.stride,
+            conv.padding, conv.dilation, conv.groups, conv.deform_groups,
+        )  # fmt: skip
