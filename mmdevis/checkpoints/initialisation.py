@@ -35,17 +35,31 @@ class StartReport:
     fresh: dict[str, str] = field(default_factory=dict)
     unused: list[str] = field(default_factory=list)
 
-    def describe(self) -> str:
-        """The report in a few lines."""
+    def describe(self, limit: int = 8) -> str:
+        """The report in a few lines.
+
+        Args:
+            limit: Names to show for each reason; the others are counted.
+        """
         lines = [
             f'{len(self.copied)} tensors copied, {len(self.from_spatial)} temporal projections '
             'made of spatial ones',
             f'{len(self.classes)} classes taken over by name: '
             + (', '.join(f'{k} <- {" + ".join(v)}' for k, v in self.classes.items()) or 'none'),
         ]
-        lines += [f'starts new: {name} ({reason})' for name, reason in self.fresh.items()]
-        lines += [f'not used: {line}' for line in self.unused]
+        reasons: dict[str, list[str]] = {}
+        for name, reason in self.fresh.items():
+            reasons.setdefault(reason, []).append(name)
+        lines += [f'starts new, {why}: {_some(names, limit)}' for why, names in reasons.items()]
+        if self.unused:
+            lines.append(f'not used: {_some(self.unused, limit)}')
         return '\n'.join(lines)
+
+
+def _some(names: Sequence[str], limit: int) -> str:
+    """The first names, and how many there are besides."""
+    rest = len(names) - limit
+    return ', '.join(names[:limit]) + (f' and {rest} more' if rest > 0 else '')
 
 
 def lacks_video_parts(source: Mapping[str, Tensor], model: nn.Module) -> bool:
@@ -128,7 +142,7 @@ def start_from_image(
             result[name], report.classes = map_class_rows(
                 value, fresh, list(source_classes), list(target_classes)
             )
-        elif value is None and name.startswith('neck.') and name.endswith('.conv.bias'):
+        elif value is None and name.startswith('neck.') and f'{name[:-4]}weight' in source:
             # MMDetection leaves out a bias before a norm, which is the same as one of zeros.
             result[name] = torch.zeros_like(fresh)
             report.copied.append(name)
@@ -142,7 +156,7 @@ def start_from_image(
             report.copied.append(name)
     if 2 * (len(report.copied) + len(report.from_spatial)) < len(state):
         raise ValueError(
-            f'only {len(report.copied)} of the {len(state)} tensors of the model have a partner in '
-            'the checkpoint: it is none of an image model of this kind\n' + report.describe()
+            f'{len(report.copied)} of the {len(state)} tensors of the model are in the '
+            'checkpoint: it is none of an image model of this kind\n' + report.describe()
         )
     return result, report
