@@ -34,7 +34,14 @@ model = dict(
     bbox_head=dict(
         num_classes=6,
         embed_dims=128,
-        mask_head=dict(embed_dims=128, num_heads=8, feature_channels=(128, 128, 32)),
+        mask_head=dict(
+            embed_dims=128,
+            num_heads=8,
+            feature_channels=(128, 128, 32),
+            unit_attention=True,
+        ),
+        # From scratch and in minutes: every pixel teaches the encoder.
+        pixel_classifier=dict(type='PixelClassifier', embed_dims=128, num_classes=6),
         loss_mask=dict(loss_weight=4.0),
         loss_dice=dict(loss_weight=4.0),
         aux_mask_layers=(),
@@ -48,7 +55,7 @@ train_dataloader = dict(batch_size=2, num_workers=1, dataset=dict(num_frames=4))
 max_epochs = 12
 train_cfg = dict(_delete_=True, type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=max_epochs)
 optim_wrapper = dict(
-    optimizer=dict(type='AdamW', lr=5e-4, weight_decay=1e-4),
+    optimizer=dict(type='AdamW', lr=1e-3, weight_decay=1e-4),
     clip_grad=dict(max_norm=0.5, norm_type=2),
     paramwise_cfg=dict(
         custom_keys={

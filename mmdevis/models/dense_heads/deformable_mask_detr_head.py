@@ -80,6 +80,7 @@ class DeformableMaskDETRHead(DeformableDETRHead):
         only_matched_masks: In training, decode only masks that have a target. Otherwise those of
             all queries, which gives the same losses and takes several times longer (first row of
             the paper's Table 2).
+        pixel_classifier: Config of a dense auxiliary loss on the finest encoded map, or None.
         num_frames: T.
         **kwargs: Arguments of MMDetection's ``DeformableDETRHead``.
 
@@ -96,6 +97,7 @@ class DeformableMaskDETRHead(DeformableDETRHead):
         aux_mask_layers: Sequence[int] = (2,),
         layer_weights: Sequence[float] | None = None,
         only_matched_masks: bool = True,
+        pixel_classifier: dict | None = None,
         num_frames: int = 1,
         **kwargs,
     ) -> None:
@@ -106,6 +108,7 @@ class DeformableMaskDETRHead(DeformableDETRHead):
         self.loss_mask = MODELS.build(loss_mask)
         self.loss_dice = MODELS.build(loss_dice)
         self.only_matched_masks = only_matched_masks
+        self.pixel_classifier = MODELS.build(pixel_classifier) if pixel_classifier else None
         self.num_frames = num_frames
         last = self.num_pred_layer - 1
         self.mask_layers = sorted({layer for layer in aux_mask_layers if layer < last} | {last})
@@ -120,10 +123,10 @@ class DeformableMaskDETRHead(DeformableDETRHead):
         """Initialise the branches as Deformable DETR and the mask head as DETR."""
         super().init_weights()
         self.mask_head.init_weights()
+        if self.pixel_classifier is not None:
+            self.pixel_classifier.init_weights()
 
-    def forward(
-        self, hidden_states: Tensor, references: Sequence[Tensor]
-    ) -> tuple[Tensor, Tensor]:
+    def forward(self, hidden_states: Tensor, references: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Classify all queries and collect the boxes of all layers.
 
         Args:
@@ -187,6 +190,8 @@ class DeformableMaskDETRHead(DeformableDETRHead):
                 )
             prefix = '' if layer == self.num_pred_layer - 1 else f'd{layer}.'
             losses.update({prefix + name: loss for name, loss in layer_losses.items()})
+        if self.pixel_classifier is not None:
+            losses['loss_pixel'] = self.pixel_classifier.loss(mask_features.attended[-1], targets)
         return losses
 
     def _per_frame(self, queries: Tensor) -> Tensor:
@@ -218,9 +223,7 @@ class DeformableMaskDETRHead(DeformableDETRHead):
             height, width = img_shapes[b]
             scale = boxes.new_tensor([[width, height, width, height]])
             scales.append(scale.expand(len(matched[-1]), -1))
-        loss_cls = self.loss_cls(
-            cls_scores.flatten(0, 2), labels.flatten(), avg_factor=normaliser
-        )
+        loss_cls = self.loss_cls(cls_scores.flatten(0, 2), labels.flatten(), avg_factor=normaliser)
         matched, wanted, scales = torch.cat(matched), torch.cat(wanted), torch.cat(scales)
         if len(matched) == 0:
             zero = boxes.sum() * 0.0
