@@ -21,7 +21,7 @@ BACKENDS = ('auto', 'reference', 'mmcv', 'cpu', 'gather', 'triton')
 _PREFERENCES = {'cpu': ('cpu', 'gather', 'reference'), 'cuda': ('triton', 'mmcv', 'reference')}
 
 # Back ends that run on no other device type.
-_DEVICES = {'cpu': ('cpu',), 'gather': ('cpu', 'cuda'), 'triton': ('cuda',)}
+_DEVICES = {'cpu': ('cpu',)}
 
 _chosen: ContextVar[str | None] = ContextVar('mmdevis_attn_backend', default=None)
 
@@ -114,6 +114,11 @@ def resolve_backend(
         name, why = 'auto', 'default'
     if name == 'auto':
         name = _best(device_type, dtype)
+    elif name == 'triton' and dtype == torch.float64:
+        raise RuntimeError(
+            f"The attention back end 'triton' ({why}) has no float64. Choose another one, "
+            "or 'auto'."
+        )
     elif (reason := _unavailable(name, device_type)) is not None:
         raise RuntimeError(
             f'The attention back end {name!r} ({why}) cannot run on {device_type}: {reason}. '

@@ -1,0 +1,388 @@
+"""Time and peak memory of temporal deformable attention: our back ends, mmcv's, the release's loop.
+
+Examples:
+    python tools/analysis_tools/benchmark_attention.py
+    python tools/analysis_tools/benchmark_attention.py --workloads demo --rounds 9 --json out.json
+    python tools/analysis_tools/benchmark_attention.py --device cuda --dtype bfloat16
+
+What runs:
+    cpu, gather, triton, reference   back ends of `mmdevis.ops`
+    mmcv        mmcv's function (CPU: PyTorch, CUDA: its operator) called once over T*L levels
+    mmcv-loop   the same called as the official release does: for each frame once for the current
+                samples and once for the temporal ones, on a gathered copy of the other frames
+
+Rounds are interleaved (every implementation once per round), so that whatever else loads the
+machine hits all of them alike. Times are medians; ratios are medians of the ratios within a round.
+Peak memory is measured apart, in a fresh process per entry: how far the process (CUDA: the
+allocator) rose above what it held before the call, the gradients' own memory included.
+"""
+
+import argparse
+import json
+import os
+import platform
+import re
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from unittest import mock
+
+import torch
+from torch import Tensor
+
+BASELINE = 'mmcv'
+
+
+@dataclass(frozen=True)
+class Workload:
+    """Sizes of one call; `queries` None means one query per token, as in the encoder."""
+
+    frames: int
+    batch: int
+    shapes: tuple[tuple[int, int], ...]
+    heads: int
+    channels: int
+    points: int = 4
+    temporal_points: int = 4
+    queries: int | None = None
+    reference_size: int = 2
+
+    @property
+    def tokens(self) -> int:
+        """Tokens per frame."""
+        return sum(h * w for h, w in self.shapes)
+
+
+# Levels of stride 8 to 64 of a 360 x 640 frame: 4,820 tokens.
+_LEVELS = ((45, 80), (23, 40), (12, 20), (6, 10))
+WORKLOADS = {
+    'encoder': Workload(6, 1, _LEVELS, 8, 32),
+    'decoder': Workload(6, 1, _LEVELS, 8, 32, queries=10, reference_size=4),
+    'demo': Workload(4, 4, ((12, 20), (6, 10), (3, 5)), 8, 16),
+}
+
+
+def make_arguments(work: Workload, device: str, dtype: torch.dtype) -> tuple:
+    """Arguments of the op: references on the grid of tokens, offsets of a few pixels."""
+    generator = torch.Generator().manual_seed(0)
+
+    def normal(*size: int) -> Tensor:
+        return torch.randn(*size, generator=generator).to(device, dtype)
+
+    queries = work.queries or work.tokens
+    lead = (work.batch, work.frames, queries, work.heads)
+    levels = len(work.shapes)
+    if work.queries is None:
+        points = [
+            torch.cartesian_prod((torch.arange(h) + 0.5) / h, (torch.arange(w) + 0.5) / w)
+            for h, w in work.shapes
+        ]
+        reference = torch.cat(points).flip(-1).view(1, 1, queries, 1, 2)
+    else:
+        reference = torch.rand(1, 1, queries, 1, work.reference_size, generator=generator)
+    reference = reference.expand(*lead[:3], levels, -1).contiguous().to(device)
+    here = (levels, work.points)
+    there = (work.frames - 1, levels, work.temporal_points)
+    return (
+        normal(work.batch, work.frames, work.tokens, work.heads, work.channels),
+        work.shapes,
+        reference,
+        normal(*lead, *here, 2) * 2,
+        normal(*lead, *here),
+        normal(*lead, *there, 2) * 2,
+        normal(*lead, *there),
+    )
+
+
+def mmcv_call(value: Tensor, shapes: tuple, locations: Tensor, weights: Tensor) -> Tensor:
+    """Deformable attention of mmcv: (B, N, M, D) at (B, Q, M, L, K, 2) -> (B, Q, M*D)."""
+    from mmcv.ops.multi_scale_deform_attn import (
+        MultiScaleDeformableAttnFunction,
+        multi_scale_deformable_attn_pytorch,
+    )
+
+    sizes = torch.tensor(shapes, device=value.device)
+    if value.device.type != 'cuda':
+        return multi_scale_deformable_attn_pytorch(value, sizes, locations, weights)
+    areas = sizes.prod(1)
+    return MultiScaleDeformableAttnFunction.apply(
+        value, sizes, areas.cumsum(0) - areas, locations, weights, 64
+    )
+
+
+def mmcv_loop(
+    value: Tensor,
+    shapes: tuple[tuple[int, int], ...],
+    reference: Tensor,
+    offsets: Tensor,
+    logits: Tensor,
+    temporal_offsets: Tensor,
+    temporal_logits: Tensor,
+    *,
+    instance_aware: bool = False,
+    backend: str | None = None,
+) -> Tensor:
+    """The op as a loop over frames with two calls and one gathered copy of the value in each."""
+    del backend
+    from mmdevis.ops.layout import joint_softmax
+
+    dtype = value.dtype
+    if dtype == torch.bfloat16 or value.device.type != 'cuda':
+        value = value.float()  # mmcv's operator has no bfloat16, grid_sample on a CPU is float32
+    weights, temporal_weights = joint_softmax(logits, temporal_logits)
+    sizes = offsets.new_tensor([[w, h] for h, w in shapes])
+    outputs = []
+    for t in range(value.shape[1]):
+        others = [s for s in range(value.shape[1]) if s != t]
+
+        def locate(centre: Tensor, shift: Tensor) -> Tensor:
+            if centre.shape[-1] == 2:
+                located = centre[..., None, :] + shift / sizes[:, None]
+            else:
+                size = centre[..., None, 2:] * 0.5 / shift.shape[-2]
+                located = centre[..., None, :2] + shift * size
+            return located.to(value.dtype)
+
+        here = reference[:, t, :, None]  # (B, Q, 1, L, 2|4)
+        there = here.unsqueeze(3)
+        if instance_aware:
+            there = reference[:, others].transpose(1, 2).unsqueeze(2)  # (B, Q, 1, T-1, L, 2|4)
+        current = mmcv_call(
+            value[:, t].contiguous(),
+            shapes,
+            locate(here, offsets[:, t]),
+            weights[:, t].to(value.dtype).contiguous(),
+        )
+        temporal = mmcv_call(
+            value[:, others].flatten(1, 2),
+            shapes * len(others),
+            locate(there, temporal_offsets[:, t]).flatten(3, 4),
+            temporal_weights[:, t].to(value.dtype).flatten(3, 4),
+        )
+        outputs.append(current + temporal)
+    return torch.stack(outputs, 1).to(dtype)
+
+
+def make_call(
+    what: str, name: str, work: Workload, device: str, dtype: torch.dtype
+) -> tuple[Callable[[], Tensor], list[Tensor]]:
+    """A function that runs the op or the layer, and the tensors that get gradients."""
+    from mmdevis.ops import temporal_deform_attn
+
+    arguments = make_arguments(work, device, dtype)
+    aware = work.queries is not None
+    if what == 'op':
+        attend = mmcv_loop if name == 'mmcv-loop' else temporal_deform_attn
+        backend = None if name == 'mmcv-loop' else name
+        leaves = [arguments[0], *arguments[3:]]
+        return lambda: attend(*arguments, instance_aware=aware, backend=backend), leaves
+
+    from mmdevis.models.layers import temporal_deform_attn as module
+
+    torch.manual_seed(0)
+    width = work.heads * work.channels
+    layer = module.TemporalMultiScaleDeformableAttention(
+        embed_dims=width,
+        num_heads=work.heads,
+        num_levels=len(work.shapes),
+        num_points=work.points,
+        num_frames=work.frames,
+        num_temporal_points=work.temporal_points,
+        instance_aware=aware,
+        dropout=0.0,
+        backend=None if name == 'mmcv-loop' else name,
+    ).to(device, dtype)
+    reference = arguments[2].flatten(1, 2)
+    query = torch.randn(work.batch, reference.shape[1], width).to(device, dtype)
+    value = torch.randn(work.batch, work.frames * work.tokens, width).to(device, dtype)
+
+    def run() -> Tensor:
+        keywords = dict(reference_points=reference, spatial_shapes=work.shapes)
+        if name != 'mmcv-loop':
+            return layer(query, value=value, **keywords)
+        with mock.patch.object(module, 'temporal_deform_attn', mmcv_loop):
+            return layer(query, value=value, **keywords)
+
+    return run, [query, value, *layer.parameters()]
+
+
+def time_once(run: Callable[[], Tensor], leaves: list[Tensor], backward: bool) -> float:
+    """Milliseconds of one forward, or forward and backward, pass."""
+    for leaf in leaves:
+        leaf.requires_grad_(backward)
+        leaf.grad = None
+    on_gpu = leaves[0].device.type == 'cuda'
+    if on_gpu:
+        torch.cuda.synchronize()
+    start = time.perf_counter()
+    output = run()
+    if backward:
+        output.backward(torch.ones_like(output))
+    if on_gpu:
+        torch.cuda.synchronize()
+    return (time.perf_counter() - start) * 1e3
+
+
+def _status_bytes(key: str) -> int:
+    match = re.search(rf'{key}:\s+(\d+) kB', Path('/proc/self/status').read_text())
+    if match is None:
+        raise RuntimeError(f'/proc/self/status has no {key}: memory is measured on Linux only.')
+    return int(match[1]) * 1024
+
+
+def peak_memory(
+    what: str, name: str, work: Workload, device: str, dtype: str, backward: bool
+) -> int:
+    """Bytes above what the process held before the call. Run in a fresh process."""
+    run, leaves = make_call(what, name, work, device, getattr(torch, dtype))
+    small, small_leaves = make_call(
+        what, name, WORKLOADS['demo'], device, getattr(torch, dtype)
+    )  # libraries, thread pools, compiled kernels
+    time_once(small, small_leaves, backward)
+    del small, small_leaves
+    if device == 'cuda':
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        time_once(run, leaves, backward)
+        return torch.cuda.max_memory_allocated() - before
+    Path('/proc/self/clear_refs').write_text('5')  # resets the peak
+    before = _status_bytes('VmRSS')
+    time_once(run, leaves, backward)
+    return _status_bytes('VmHWM') - before
+
+
+def measure_memory(what: str, name: str, work: str, args: argparse.Namespace) -> list[float | str]:
+    """Peak MiB forward, and forward with backward, each in its own process."""
+    results: list[float | str] = []
+    for backward in (0, 1):
+        worker = json.dumps([what, name, work, args.device, args.dtype, backward])
+        # Every larger block its own mapping: freed memory leaves the process at once.
+        environment = {**os.environ, 'MALLOC_MMAP_THRESHOLD_': '65536'}
+        command = [sys.executable, __file__, '--threads', str(args.threads), '--worker', worker]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment)
+        if done.returncode:
+            last = (done.stderr.strip().splitlines() or [f'status {done.returncode}'])[-1]
+            print(f'{what} {name}: no memory figure ({last})', file=sys.stderr)
+            results.append('failed')
+        else:
+            results.append(int(done.stdout.splitlines()[-1]) / 2**20)
+    return results
+
+
+def compare(what: str, work_name: str, names: list[str], args: argparse.Namespace) -> list[dict]:
+    """One row per implementation."""
+    work, dtype = WORKLOADS[work_name], getattr(torch, args.dtype)
+    calls = {name: make_call(what, name, work, args.device, dtype) for name in names}
+    with torch.no_grad():
+        outputs = {name: run().float() for name, (run, _) in calls.items()}
+    errors = {n: (o - outputs[BASELINE]).abs().max().item() for n, o in outputs.items()}
+    del outputs
+    times: dict[str, tuple[list[float], list[float]]] = {name: ([], []) for name in names}
+    for number in range(args.rounds + 1):
+        for backward in (False, True):
+            for name, (run, leaves) in calls.items():
+                with torch.set_grad_enabled(backward):
+                    elapsed = time_once(run, leaves, backward)
+                if number:  # the first round warms up
+                    times[name][backward].append(elapsed)
+        print(f'{what} {work_name}: round {number}/{args.rounds}', end='\r', file=sys.stderr)
+    calls.clear()
+    rows = []
+    for name in names:
+        row: dict = {'what': what, 'workload': work_name, 'name': name}
+        for key, i in (('forward', 0), ('forward_backward', 1)):
+            own, base = times[name][i], times[BASELINE][i]
+            row[f'{key}_ms'] = statistics.median(own)
+            row[f'{key}_speedup'] = statistics.median(b / o for o, b in zip(own, base))
+            row[f'{key}_all_ms'] = own
+        if not args.no_memory:
+            memory = measure_memory(what, name, work_name, args)
+            row['forward_peak_mib'], row['forward_backward_peak_mib'] = memory
+        row['max_abs_difference'] = errors[name]
+        rows.append(row)
+    return rows
+
+
+def print_table(rows: list[dict]) -> None:
+    """Markdown, so that it can be pasted into docs/benchmarks."""
+    print(f'\n| {rows[0]["what"]}, {rows[0]["workload"]} | fwd ms | x | fwd+bwd ms | x | '
+          'peak fwd MiB | peak fwd+bwd MiB | max diff |')  # fmt: skip
+    print('|---|' + '---:|' * 7)
+    for row in rows:
+        memory = [row.get(f'{key}_peak_mib', '-') for key in ('forward', 'forward_backward')]
+        cells = [f'{m:.0f}' if isinstance(m, float) else m for m in memory]
+        print(
+            f'| {row["name"]} | {row["forward_ms"]:.1f} | {row["forward_speedup"]:.2f} | '
+            f'{row["forward_backward_ms"]:.1f} | {row["forward_backward_speedup"]:.2f} | '
+            f'{cells[0]} | {cells[1]} | {row["max_abs_difference"]:.1e} |'
+        )
+
+
+def environment(args: argparse.Namespace) -> dict:
+    """What the figures depend on."""
+    processor = platform.processor()
+    if Path('/proc/cpuinfo').exists():
+        found = re.search(r'model name\s*:\s*(.*)', Path('/proc/cpuinfo').read_text())
+        processor = found[1] if found else processor
+    return {
+        'command': ' '.join(sys.argv),
+        'torch': torch.__version__,
+        'processor': processor,
+        'cores': os.cpu_count(),
+        'threads': torch.get_num_threads(),
+        'gpu': torch.cuda.get_device_name() if args.device == 'cuda' else None,
+        'load_average': os.getloadavg(),
+        'workloads': {name: asdict(WORKLOADS[name]) for name in args.workloads},
+    }
+
+
+def parse_args() -> argparse.Namespace:
+    """Command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('--device', choices=['cpu', 'cuda'], default='cpu')
+    parser.add_argument('--dtype', choices=['float32', 'bfloat16', 'float16'], default='float32')
+    parser.add_argument('--workloads', nargs='+', choices=WORKLOADS, default=['encoder', 'demo'])
+    parser.add_argument('--what', nargs='+', choices=['op', 'layer'], default=['op', 'layer'])
+    parser.add_argument('--names', nargs='+', help='implementations; default: all that run here')
+    parser.add_argument('--rounds', type=int, default=5)
+    parser.add_argument('--threads', type=int, default=torch.get_num_threads())
+    parser.add_argument('--no-memory', action='store_true')
+    parser.add_argument('--json', type=Path, help='also write everything measured to this file')
+    parser.add_argument('--worker', help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measure, print, write."""
+    args = parse_args()
+    torch.set_num_threads(args.threads)
+    if args.worker:
+        what, name, work, device, dtype, backward = json.loads(args.worker)
+        print(peak_memory(what, name, WORKLOADS[work], device, dtype, bool(backward)))
+        return
+    from mmdevis.ops import available_backends
+
+    names = [n for n, reason in available_backends(args.device).items() if reason is None]
+    names = [n for n in (*names, 'mmcv-loop') if not args.names or n in {*args.names, BASELINE}]
+    result = {'environment': environment(args), 'rows': []}
+    for work in args.workloads:
+        for what in args.what:
+            rows = compare(what, work, names, args)
+            print_table(rows)
+            result['rows'] += rows
+    print(f'\nx: times as fast as {BASELINE}, same round. {json.dumps(result["environment"])}')
+    if args.json:
+        partial = args.json.with_name(args.json.name + '.partial')
+        partial.write_text(json.dumps(result, indent=1))
+        os.replace(partial, args.json)
+
+
+if __name__ == '__main__':
+    main()
