@@ -1,6 +1,8 @@
 """Checkpoint files of the official release, to and from ours."""
 
+import copy
 import hashlib
+import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,12 +22,19 @@ from .official import convert_official, is_official, rename_official, revert_to_
 
 
 def build_model(cfg: Config) -> nn.Module:
-    """Build the model of a config without looking for pre-trained weights."""
-    cfg = cfg.copy()
-    cfg.model.backbone.init_cfg = None
-    model = MODELS.build(cfg.model)
-    model.init_weights()
-    return model
+    """Build the model of a config, which will get its weights from a checkpoint."""
+    model = copy.deepcopy(cfg.model)
+    model.backbone.init_cfg = None
+    return MODELS.build(model)
+
+
+def initialise_silently(model: nn.Module) -> None:
+    """Initialise a model without MMEngine's message for each of its parameters."""
+    logging.disable(logging.INFO)
+    try:
+        model.init_weights()
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 def convert_file(
@@ -65,6 +74,7 @@ def convert_file(
         problems += [f'{n}: missing in the checkpoint' for n in _missing(renamed, expected)]
         if problems:
             raise CheckpointError(_refusal(source, problems))
+        initialise_silently(model)
         state, report = start_from_image(
             model, renamed, target_classes=classes if map_classes else None
         )

@@ -2,6 +2,13 @@
 
 from .official_numbers import Mismatches, official_weights, standard_normal
 from .random_data import random_clips
-from .reduced_models import reduce_model
+from .reduced_models import build_reduced, reduce_model
 
-__all__ = ['Mismatches', 'official_weights', 'random_clips', 'reduce_model', 'standard_normal']
+__all__ = [
+    'Mismatches',
+    'build_reduced',
+    'official_weights',
+    'random_clips',
+    'reduce_model',
+    'standard_normal',
+]

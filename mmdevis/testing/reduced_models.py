@@ -1,6 +1,12 @@
 """Real configs at a size that tests can afford."""
 
 import copy
+import logging
+
+import torch
+from mmdet.registry import MODELS
+from mmengine.config import Config
+from torch import nn
 
 # Width of the transformer in reduced models, and what follows from it.
 _WIDTH = 32
@@ -43,6 +49,24 @@ def reduce_model(model: dict, num_layers: int | None = None) -> dict:
     mask_head.update(
         embed_dims=_WIDTH, num_heads=_HEADS, feature_channels=(*finer, channels[0]), num_groups=2
     )
+    return model
+
+
+def build_reduced(cfg: Config, seed: int = 0) -> nn.Module:
+    """Build the reduced model of a config, initialised.
+
+    Args:
+        cfg: The whole config; stays as it is.
+        seed: Of the random weights.
+    """
+    torch.manual_seed(seed)
+    model = MODELS.build(reduce_model(cfg.model))
+    # MMEngine reports every parameter that it initialises, which takes longer than doing so.
+    logging.disable(logging.INFO)
+    try:
+        model.init_weights()
+    finally:
+        logging.disable(logging.NOTSET)
     return model
 
 

@@ -1,3 +1,5 @@
+import copy
+import functools
 import json
 from pathlib import Path
 
@@ -17,6 +19,11 @@ IMAGE = 'deformable-mask-detr_r50_8xb2-24e_coco.py'
 register_all_modules(init_default_scope=True)
 
 
+@functools.cache
+def read(name):
+    return Config.fromfile(CONFIGS / name)
+
+
 class Reduced:
     """Reduced models of real configs, and checkpoints of them as the release would write them."""
 
@@ -25,7 +32,7 @@ class Reduced:
 
     def config(self, name, **overrides):
         """Config with the reduced model, also as a file (its path is `filename`)."""
-        cfg = Config.fromfile(CONFIGS / name)
+        cfg = copy.deepcopy(read(name))
         cfg.merge_from_dict({f'model.{key}': value for key, value in overrides.items()})
         cfg.model = reduce_model(cfg.model)
         # Not `Config.dump`, which takes seconds to lay the file out.

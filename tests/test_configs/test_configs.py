@@ -4,11 +4,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from mmdet.registry import MODELS
 from mmdet.utils import register_all_modules
 from mmengine.config import Config
 
-from mmdevis.testing import random_clips, reduce_model
+from mmdevis.testing import build_reduced, random_clips
 
 ROOT = Path(__file__).parents[2] / 'configs' / 'devis'
 # The demo's and the one for small data sets are small already and have tests of their own.
@@ -29,10 +28,7 @@ def load(name):
 
 
 def model_of(name):
-    torch.manual_seed(0)
-    model = MODELS.build(reduce_model(load(name).model))
-    model.init_weights()
-    return model
+    return build_reduced(load(name))
 
 
 def check_step(model, losses):

@@ -4,11 +4,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from mmdet.registry import MODELS
 from mmdet.utils import register_all_modules
 from mmengine.config import Config
 
-from mmdevis.testing import random_clips, reduce_model
+from mmdevis.testing import build_reduced, random_clips
 
 CONFIGS = Path(__file__).parents[2] / 'configs' / 'devis'
 VIDEO = 'devis_r50_4xb1-9e_youtubevis2019.py'
@@ -27,9 +26,7 @@ def build(name, **overrides):
     cfg.merge_from_dict({'model.num_frames': 3, 'model.num_queries': 15})
     cfg.merge_from_dict({f'model.{key}': value for key, value in overrides.items()})
     cfg.merge_from_dict({'model.test_cfg.stride': 1})
-    torch.manual_seed(0)
-    model = MODELS.build(reduce_model(cfg.model))
-    model.init_weights()
+    model = build_reduced(cfg)
     # Boxes and offsets start at zero; random ones depend on the features.
     for branch in model.bbox_head.reg_branches:
         torch.nn.init.normal_(branch[-1].weight, std=0.1)
