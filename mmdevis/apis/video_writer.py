@@ -88,8 +88,10 @@ class VideoWriter:
     def _open(self, height: int, width: int) -> cv2.VideoWriter:
         size = (width + width % 2, height + height % 2)
         # OpenCV complains loudly about a codec that its build lacks, which is no fault here.
-        level = cv2.getLogLevel()
-        cv2.setLogLevel(0)
+        # Its functions moved with OpenCV 4.14.
+        log = cv2 if hasattr(cv2, 'getLogLevel') else cv2.utils.logging
+        level = log.getLogLevel()
+        log.setLogLevel(0)
         try:
             for codec in self.codecs:
                 fourcc = cv2.VideoWriter_fourcc(*codec)
@@ -99,7 +101,7 @@ class VideoWriter:
                     return writer
                 writer.release()
         finally:
-            cv2.setLogLevel(level)
+            log.setLogLevel(level)
         raise RuntimeError(
             f'{self.path}: OpenCV {cv2.__version__} can write neither of {", ".join(self.codecs)} '
             f'at {size[0]}x{size[1]}; is the folder writable, and was OpenCV built with FFmpeg?'

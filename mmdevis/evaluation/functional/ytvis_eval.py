@@ -10,6 +10,8 @@ import numpy as np
 from mmdet.evaluation.functional import YTVIS, YTVISeval
 from pycocotools import mask as mask_utils
 
+from mmdevis.utils.numpy_compat import removed_aliases
+
 from .occlusion import groups_of_annotations
 from .ytvis_format import check_ground_truth, check_results
 
@@ -119,7 +121,8 @@ class _Scores:
     """
 
     def __init__(self, evaluation: YTVISeval) -> None:
-        evaluation.accumulate()
+        with removed_aliases():
+            evaluation.accumulate()
         self.precision = evaluation.eval['precision']  # (IoU, recall, class, area, max dets)
         self.recall = evaluation.eval['recall']  # (IoU, class, area, max dets)
         self.iou_thrs = np.asarray(evaluation.params.iouThrs)
