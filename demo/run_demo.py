@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -19,11 +20,13 @@ from mmengine.runner import Runner
 
 from mmdevis.apis.frame_source import open_frames
 from mmdevis.apis.video_writer import VideoWriter
-from mmdevis.datasets.synthvis import SYNTHVIS_CLASSES, SynthVISConfig, generate_synthvis
+from mmdevis.checkpoints.initialisation import start_from_image
+from mmdevis.datasets.synthvis import SynthVISConfig, generate_synthvis
 from mmdevis.visualization import TrackPainter, side_by_side
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = ROOT / 'configs/devis/devis_r18_1xb2-demo_synthvis.py'
+IMAGE_CONFIG = ROOT / 'configs/devis/devis_r18_1xb16-demo-images_synthvis.py'
 # Evaluation, video and start-up come on top of training.
 OTHER_MINUTES = 1.5
 
@@ -33,6 +36,10 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--minutes', type=float, default=18.0, help='time for everything')
     parser.add_argument('--config', type=Path, default=CONFIG)
+    parser.add_argument('--image-config', type=Path, default=IMAGE_CONFIG)
+    parser.add_argument(
+        '--image-share', type=float, default=0.6, help='share of training on single frames'
+    )
     parser.add_argument('--work-dir', type=Path, default=ROOT / 'work_dirs/demo')
     parser.add_argument('--data', type=Path, default=ROOT / 'data/synthvis_demo')
     parser.add_argument('--videos', type=int, default=400, help='training videos')
@@ -40,6 +47,9 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--frames', type=int, default=16)
     parser.add_argument('--size', type=int, nargs=2, default=(96, 160), metavar=('H', 'W'))
     parser.add_argument('--difficulty', default='standard', choices=('easy', 'standard', 'hard'))
+    parser.add_argument('--classes', nargs='+', default=['disc', 'triangle', 'ring', 'cross'])
+    parser.add_argument('--texture', type=float, default=0.2, help='strength of textures, 0..1')
+    parser.add_argument('--contrast', type=float, default=0.45, help='objects to background')
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--shown', type=int, default=8, help='videos in result.mp4')
     args = parser.parse_args(argv)
@@ -48,25 +58,45 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return args
 
 
-def build_runner(args: argparse.Namespace) -> Runner:
-    """Runner of the demo's config, trained by the clock."""
-    cfg = Config.fromfile(args.config)
-    cfg.work_dir = str(args.work_dir)
+def build_runner(args: argparse.Namespace, config: Path, minutes: float) -> Runner:
+    """Runner of one of the demo's configs, trained by the clock."""
+    cfg = Config.fromfile(config)
+    cfg.work_dir = str(args.work_dir / config.stem)
     for split in ('train', 'val', 'test'):
         cfg[f'{split}_dataloader'].dataset.data_root = f'{args.data}/'
-    train_minutes = args.minutes - OTHER_MINUTES
+    cfg.model.bbox_head.num_classes = len(args.classes)
+    cfg.model.bbox_head.pixel_classifier.num_classes = len(args.classes)
     cfg.train_cfg = dict(type='IterBasedTrainLoop', max_iters=10**8, val_interval=10**9)
     cfg.param_scheduler = None
     cfg.default_hooks.checkpoint = None
     cfg.custom_hooks = [
         *(hook for hook in cfg.get('custom_hooks', []) if hook['type'] != 'ProgressBarHook'),
-        dict(type='TimeBudgetHook', minutes=train_minutes),
+        dict(type='TimeBudgetHook', minutes=minutes),
         dict(type='LossCurveHook'),
     ]
     cfg.randomness = dict(seed=args.seed)
     cfg.log_processor = dict(by_epoch=False)
     cfg.log_level = 'WARNING'
+    cfg.experiment_name = config.stem
+    # Visualizers are shared by name within a process; each stage writes its own curve.
+    cfg.visualizer.name = config.stem
     return Runner.from_cfg(cfg)
+
+
+def start_from_images(video: Runner, images: Runner, classes: Sequence[str]) -> None:
+    """Give the video model what the image model learned (the paper's initialisation).
+
+    The queries of the image model serve every frame of the clip.
+    """
+    source = images.model.state_dict()
+    video.model.init_weights()
+    state, _ = start_from_image(video.model, source, classes, classes)
+    state['query_embedding.weight'] = source['query_embedding.weight'].repeat(
+        video.model.num_frames, 1
+    )
+    video.model.load_state_dict(state)
+    # Or the runner would initialise the weights again.
+    video.model.init_weights = lambda: None
 
 
 def evaluate(runner: Runner) -> tuple[dict[str, float], list[TrackDataSample]]:
@@ -154,21 +184,35 @@ def main(argv: Sequence[str] | None = None) -> int:
             args.data,
             {'train': args.videos, 'valid': args.val_videos},
             SynthVISConfig.preset(
-                args.difficulty, frames=args.frames, size=tuple(args.size)
+                args.difficulty,
+                frames=args.frames,
+                size=tuple(args.size),
+                classes=tuple(args.classes),
+                # Minutes of training are too few to learn shapes under strong textures.
+                texture_strength=args.texture,
+                contrast=args.contrast,
             ),
             seed=args.seed,
             force=True,
         )
-    with stage('train', f'training for {args.minutes - OTHER_MINUTES:.1f} minutes'):
-        runner = build_runner(args)
+    minutes = args.minutes - OTHER_MINUTES
+    image_minutes = minutes * args.image_share
+    with stage('train_images', f'training on single frames for {image_minutes:.1f} minutes'):
+        images = build_runner(args, args.image_config, image_minutes)
+        images.train()
+    with stage('train', f'training on clips for {minutes - image_minutes:.1f} minutes'):
+        runner = build_runner(args, args.config, minutes - image_minutes)
+        start_from_images(runner, images, args.classes)
         runner.train()
-        iterations = runner.iter
-        runner.save_checkpoint(str(args.work_dir), 'demo.pth', save_optimizer=False)
+        iterations = dict(images=images.iter, clips=runner.iter)
+        meta = dict(dataset_meta=dict(classes=args.classes))
+        runner.save_checkpoint(str(args.work_dir), 'demo.pth', save_optimizer=False, meta=meta)
+        shutil.copy(args.work_dir / args.config.stem / 'loss_curve.png', args.work_dir)
     with stage('evaluate', 'evaluation on unseen videos'):
         metrics, predictions = evaluate(runner)
     with stage('video', 'drawing'):
         shown = predictions[: args.shown]
-        write_video(args.work_dir / 'result.mp4', shown, SYNTHVIS_CLASSES, score=0.3)
+        write_video(args.work_dir / 'result.mp4', shown, args.classes, score=0.3)
     results = dict(
         metrics,
         seconds=seconds,

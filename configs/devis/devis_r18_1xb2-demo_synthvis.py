@@ -1,6 +1,8 @@
 # Small DeVIS with every part switched on, for SynthVIS on two CPU cores (`make demo`).
 _base_ = './_base_/datasets/synthvis.py'
 
+num_classes = 6  # the demo makes data with fewer and says so to the model
+
 model = dict(
     num_frames=4,
     num_queries=40,  # 10 trajectories
@@ -12,6 +14,8 @@ model = dict(
         frozen_stages=-1,
         norm_cfg=dict(type='BN', requires_grad=True),
         norm_eval=False,
+        # Residual branches that start at zero learn late, and there is no time for late.
+        zero_init_residual=False,
         init_cfg=None,
     ),
     neck=dict(in_channels=[64, 128, 256], out_channels=128, num_outs=3),
@@ -32,7 +36,7 @@ model = dict(
     ),
     positional_encoding=dict(num_feats=64),
     bbox_head=dict(
-        num_classes=6,
+        num_classes=num_classes,
         embed_dims=128,
         mask_head=dict(
             embed_dims=128,
@@ -41,21 +45,26 @@ model = dict(
             unit_attention=True,
         ),
         # From scratch and in minutes: every pixel teaches the encoder.
-        pixel_classifier=dict(type='PixelClassifier', embed_dims=128, num_classes=6),
+        pixel_classifier=dict(
+            type='PixelClassifier', embed_dims=128, num_classes=num_classes, loss_weight=2.0
+        ),
+        loss_cls=dict(loss_weight=4.0),
         loss_mask=dict(loss_weight=4.0),
         loss_dice=dict(loss_weight=4.0),
         aux_mask_layers=(),
         layer_weights=(0.5, 0.5, 1.0),
     ),
-    test_cfg=dict(max_per_clip=10, stride=3),
+    test_cfg=dict(max_per_clip=10, stride=2),
 )
 
-train_dataloader = dict(batch_size=2, num_workers=1, dataset=dict(num_frames=4))
+train_dataloader = dict(batch_size=4, num_workers=1, dataset=dict(num_frames=4))
 
 max_epochs = 12
-train_cfg = dict(_delete_=True, type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=max_epochs)
+train_cfg = dict(
+    _delete_=True, type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=max_epochs
+)
 optim_wrapper = dict(
-    optimizer=dict(type='AdamW', lr=1e-3, weight_decay=1e-4),
+    optimizer=dict(type='AdamW', lr=5e-4, weight_decay=1e-4),
     clip_grad=dict(max_norm=0.5, norm_type=2),
     paramwise_cfg=dict(
         custom_keys={
@@ -67,7 +76,9 @@ optim_wrapper = dict(
 )
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.05, by_epoch=False, begin=0, end=100),
-    dict(type='CosineAnnealingLR', by_epoch=True, begin=0, end=max_epochs, convert_to_iter_based=True),
+    dict(
+        type='CosineAnnealingLR', by_epoch=True, begin=0, end=max_epochs, convert_to_iter_based=True
+    ),
 ]
 auto_scale_lr = dict(base_batch_size=4)
 default_hooks = dict(logger=dict(interval=20), checkpoint=dict(max_keep_ckpts=1))
