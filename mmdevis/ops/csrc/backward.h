@@ -152,13 +152,22 @@ int NAME(temporal_deform_attn_backward)(const Dims *n, const int64_t *shapes, co
         NAME(Samples) own, other;
         failed |= NAME(make_samples)(&own, n, shapes, n->points, 1);
         failed |= NAME(make_samples)(&other, n, shapes, n->temporal_points, others > 0);
+        if (!failed) {
+            NAME(set_frame)(&own, 0, n, shapes, 0);
+            if (others) NAME(set_frame)(&other, 0, n, shapes, 0);
+        }
         /* Softmax's maximum, 1 / sum, and delta = <grad, output>. Once they are known, samples no
          * longer depend on each other. */
 #pragma omp for schedule(static)
         for (int64_t at = 0; at < rows; at++) {
-            REAL top, sum, delta = 0;
-            NAME(softmax_stats)(logits + at * n_own, n_own, temporal_logits + at * others * n_other,
-                                others * n_other, &top, &sum);
+            const REAL *lg = logits + at * n_own, *tlg = temporal_logits + at * others * n_other;
+            const int64_t n_tlg = others * n_other;
+            const REAL top = NAME(maximum)(tlg, n_tlg, NAME(maximum)(lg, n_own, lg[0]));
+            REAL sum = 0, delta = 0;
+#pragma omp simd reduction(+ : sum)
+            for (int64_t i = 0; i < n_own; i++) sum += EXP(lg[i] - top);
+#pragma omp simd reduction(+ : sum)
+            for (int64_t i = 0; i < n_tlg; i++) sum += EXP(tlg[i] - top);
             const REAL *o = output + at * n->channels, *g = grad_output + at * n->channels;
 #pragma omp simd reduction(+ : delta)
             for (int64_t d = 0; d < n->channels; d++) delta += o[d] * g[d];
@@ -193,9 +202,9 @@ int NAME(temporal_deform_attn_backward)(const Dims *n, const int64_t *shapes, co
                     const int64_t at = mine ? rm * n_own : (rm * others + slot) * n_other;
                     const int64_t rq = (n->instance_aware ? bs : bt) * n->queries + q;
                     const REAL *st = stats + 3 * rm;
-                    NAME(place_segment)(s, 0, n, shapes, reference + rq * reference_stride, 0);
-                    NAME(locate)(s, (mine ? offsets : temporal_offsets) + 2 * at,
-                                 (mine ? logits : temporal_logits) + at, st[0], st[1]);
+                    NAME(set_reference)(s, 0, n, shapes, reference + rq * reference_stride);
+                    NAME(exponents)(s, (mine ? logits : temporal_logits) + at, st[0]);
+                    NAME(locate)(s, (mine ? offsets : temporal_offsets) + 2 * at, st[1]);
                     NAME(scatter)(s, tokens, grad_tokens, grad_output + rm * n->channels, step,
                                   n->channels);
                     NAME(sample_grads)(s, st[2], (mine ? grad_logits : grad_temporal_logits) + at,

@@ -41,7 +41,7 @@ INLINE void NAME(accumulate)(const NAME(Samples) *s, const REAL *value, int64_t 
  * of that clip and head, its tokens `stride` apart. */
 INLINE void NAME(forward_query)(const Dims *n, const int64_t *shapes, const NAME(Samples) *own,
                                 const NAME(Samples) *other, int64_t at, const REAL *clip,
-                                int64_t stride, int64_t frame_stride, const REAL *reference,
+                                int64_t stride, const REAL *reference,
                                 const REAL *offsets, const REAL *logits,
                                 const REAL *temporal_offsets, const REAL *temporal_logits,
                                 REAL *output) {
@@ -50,20 +50,18 @@ INLINE void NAME(forward_query)(const Dims *n, const int64_t *shapes, const NAME
     const REAL *lg = logits + at * own->count, *tlg = temporal_logits + at * other->count;
     const REAL *mine = reference + row * reference_stride;
     REAL *out = output + at * n->channels;
-    REAL top, sum;
-    NAME(softmax_stats)(lg, own->count, tlg, other->count, &top, &sum);
+    const REAL top = NAME(maximum)(tlg, other->count, NAME(maximum)(lg, own->count, lg[0]));
+    const REAL sum = NAME(exponents)(own, lg, top) + NAME(exponents)(other, tlg, top);
     memset(out, 0, (size_t)n->channels * sizeof(REAL));
-    NAME(place_segment)(own, 0, n, shapes, mine, t * frame_stride);
-    NAME(locate)(own, offsets + 2 * at * own->count, lg, top, 1 / sum);
+    NAME(set_reference)(own, 0, n, shapes, mine);
+    NAME(locate)(own, offsets + 2 * at * own->count, 1 / sum);
     NAME(accumulate)(own, clip, stride, out, n->channels);
     if (other->count == 0) return;
     for (int64_t j = 0; j < other->segments; j++) {
-        const int64_t frame = j + (j >= t);
-        const REAL *there = reference + ((bt - t + frame) * n->queries + q) * reference_stride;
-        NAME(place_segment)(other, j, n, shapes, n->instance_aware ? there : mine,
-                            frame * frame_stride);
+        const int64_t there = ((bt - t + j + (j >= t)) * n->queries + q) * reference_stride;
+        NAME(set_reference)(other, j, n, shapes, n->instance_aware ? reference + there : mine);
     }
-    NAME(locate)(other, temporal_offsets + 2 * at * other->count, tlg, top, 1 / sum);
+    NAME(locate)(other, temporal_offsets + 2 * at * other->count, 1 / sum);
     NAME(accumulate)(other, clip, stride, out, n->channels);
 }
 
@@ -104,12 +102,17 @@ int NAME(temporal_deform_attn_forward)(const Dims *n, const int64_t *shapes, con
             const REAL *clip = by_head != NULL
                 ? by_head + (b * n->frames * n->heads + m) * slice
                 : value + b * n->frames * n->tokens * wide + m * n->channels;
-            for (int64_t q = start; q < MIN(start + block, n->queries) && !failed; q++)
+            const int64_t t = bt % n->frames;
+            const int64_t frame_stride = by_head != NULL ? n->heads * n->tokens : n->tokens;
+            if (failed) continue;
+            NAME(set_frame)(&own, 0, n, shapes, t * frame_stride);
+            for (int64_t j = 0; j < others; j++)
+                NAME(set_frame)(&other, j, n, shapes, (j + (j >= t)) * frame_stride);
+            for (int64_t q = start; q < MIN(start + block, n->queries); q++)
                 NAME(forward_query)(n, shapes, &own, &other,
                                     (bt * n->queries + q) * n->heads + m, clip,
-                                    by_head != NULL ? n->channels : wide,
-                                    by_head != NULL ? n->heads * n->tokens : n->tokens, reference,
-                                    offsets, logits, temporal_offsets, temporal_logits, output);
+                                    by_head != NULL ? n->channels : wide, reference, offsets,
+                                    logits, temporal_offsets, temporal_logits, output);
         }
         free(own.block);
         free(other.block);

@@ -27,6 +27,7 @@
 
 #define INLINE static inline __attribute__((always_inline))
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
+#define MAX(a, b) ((a) > (b) ? (a) : (b))
 
 /* Output pixels whose samples are located together. */
 #define TILE 64

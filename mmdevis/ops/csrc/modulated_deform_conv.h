@@ -40,36 +40,38 @@ INLINE void NAME(locate)(NAME(Samples) *s, const NAME(Origins) *o, const Dims *n
     const INT shift_x = (INT)(k % n->kernel_width * n->dilation_x);
     const REAL *offset_y = offset + first;
     const REAL *offset_x = offset_y + n->out_height * n->out_width;
+#pragma omp simd
     for (int64_t i = 0; i < pixels; i++) {
         REAL y = (REAL)(o->y[i] + shift_y) + offset_y[i];
         REAL x = (REAL)(o->x[i] + shift_x) + offset_x[i];
-        /* False for NaN, too. */
-        const int inside = (y > -1) & (x > -1) & (y < (REAL)height) & (x < (REAL)width);
-        y = inside ? y : 0;
-        x = inside ? x : 0;
+        /* Positions that see nothing, NaN among them, go where both corners are outside. */
+        y = y > -1 ? y : -2;
+        x = x > -1 ? x : -2;
+        y = y < (REAL)height ? y : (REAL)height;
+        x = x < (REAL)width ? x : (REAL)width;
         INT top = (INT)y, left = (INT)x;
         top -= y < (REAL)top;
         left -= x < (REAL)left;
         const REAL below = y - (REAL)top, right = x - (REAL)left;
-        const int has_y0 = inside & (top >= 0), has_y1 = inside & (top + 1 < height);
-        const int has_x0 = inside & (left >= 0), has_x1 = inside & (left + 1 < width);
-        const INT row0 = (top < 0 ? 0 : top) * width;
-        const INT row1 = (top + 1 < height ? top + 1 : height - 1) * width;
-        const INT column0 = left < 0 ? 0 : left;
-        const INT column1 = left + 1 < width ? left + 1 : width - 1;
-        s->inside[i] = inside;
+        const INT has_y0 = (top >= 0) & (top < height), has_y1 = (top >= -1) & (top < height - 1);
+        const INT has_x0 = (left >= 0) & (left < width), has_x1 = (left >= -1) & (left < width - 1);
+        const INT row0 = MAX(0, MIN(top, height - 1)) * width;
+        const INT row1 = MAX(0, MIN(top + 1, height - 1)) * width;
+        const INT column0 = MAX(0, MIN(left, width - 1));
+        const INT column1 = MAX(0, MIN(left + 1, width - 1));
+        s->inside[i] = (has_y0 | has_y1) & (has_x0 | has_x1);
         s->at00[i] = row0 + column0;
         s->at01[i] = row0 + column1;
         s->at10[i] = row1 + column0;
         s->at11[i] = row1 + column1;
-        s->y0[i] = has_y0 ? 1 - below : 0;
-        s->y1[i] = has_y1 ? below : 0;
-        s->x0[i] = has_x0 ? 1 - right : 0;
-        s->x1[i] = has_x1 ? right : 0;
         s->has_y0[i] = (REAL)has_y0;
         s->has_y1[i] = (REAL)has_y1;
         s->has_x0[i] = (REAL)has_x0;
         s->has_x1[i] = (REAL)has_x1;
+        s->y0[i] = (REAL)has_y0 * (1 - below);
+        s->y1[i] = (REAL)has_y1 * below;
+        s->x0[i] = (REAL)has_x0 * (1 - right);
+        s->x1[i] = (REAL)has_x1 * right;
         s->mask[i] = mask[first + i];
     }
 }
@@ -121,6 +123,7 @@ INLINE void NAME(gather_one)(const NAME(Samples) *samples, const REAL *maps, int
     for (int64_t k = 0; k < points; k++) {
         const NAME(Samples) *s = samples + k;
         const REAL *map = maps + k;
+#pragma omp simd
         for (int64_t i = 0; i < pixels; i++) {
             const REAL top = s->x0[i] * map[s->at00[i] * points] + s->x1[i] * map[s->at01[i] * points];
             const REAL low = s->x0[i] * map[s->at10[i] * points] + s->x1[i] * map[s->at11[i] * points];
@@ -221,72 +224,92 @@ INLINE REAL NAME(total_of_one)(REAL v) { return v; }
         dot11 += TOTAL(sum11);                                                          \
     }
 
-/* One tile of one kernel point. `maps` and `grad_maps` start at that point's channels and go `step`
- * numbers to the next pixel; `grad` is (pixels, channels). Each of `maps` (then nothing is written
- * to the three last arguments) and `grad_maps` may be NULL. */
-INLINE void NAME(scatter)(const NAME(Samples) *s, const REAL *maps, REAL *grad_maps, int64_t step,
-                          int64_t channels, int64_t pixels, const REAL *grad, REAL *grad_y,
-                          REAL *grad_x, REAL *grad_mask) {
+/* One tile of kernel points that follow each other. `maps` and `grad_maps` start at the channels of
+ * the first of them and go `step` numbers to the next pixel; `grad` is (pixels, channels). The last
+ * three are rows of `row` numbers per point, grad_offset two. Each of `maps` (then nothing is
+ * written to the last two) and `grad_maps` may be NULL. */
+INLINE void NAME(scatter)(const NAME(Samples) *samples, int64_t points, const REAL *maps_,
+                          REAL *grad_maps_, int64_t step, int64_t channels, int64_t pixels,
+                          const REAL *grad, int64_t row, REAL *grad_offset, REAL *grad_mask) {
     for (int64_t i = 0; i < pixels; i++, grad += channels) {
-        REAL dot00 = 0, dot01 = 0, dot10 = 0, dot11 = 0;
-        if (s->inside[i]) {
-            const REAL y0 = s->y0[i] * s->mask[i], y1 = s->y1[i] * s->mask[i];
-            const REAL w00 = y0 * s->x0[i], w01 = y0 * s->x1[i];
-            const REAL w10 = y1 * s->x0[i], w11 = y1 * s->x1[i];
-            const int64_t at00 = s->at00[i] * step, at01 = s->at01[i] * step;
-            const int64_t at10 = s->at10[i] * step, at11 = s->at11[i] * step;
-            int64_t d = 0;
-            SCATTER(NAME(Wide), NAME(total_of_wide))
-            SCATTER(NAME(Half), NAME(total_of_half))
-            SCATTER(NAME(Narrow), NAME(total_of_narrow))
-            SCATTER(REAL, NAME(total_of_one))
+        for (int64_t k = 0; k < points; k++) {
+            const NAME(Samples) *s = samples + k;
+            REAL dot00 = 0, dot01 = 0, dot10 = 0, dot11 = 0;
+            if (s->inside[i]) {
+                const REAL *maps = maps_ == NULL ? NULL : maps_ + k * channels;
+                REAL *grad_maps = grad_maps_ == NULL ? NULL : grad_maps_ + k * channels;
+                const REAL y0 = s->y0[i] * s->mask[i], y1 = s->y1[i] * s->mask[i];
+                const REAL w00 = y0 * s->x0[i], w01 = y0 * s->x1[i];
+                const REAL w10 = y1 * s->x0[i], w11 = y1 * s->x1[i];
+                const int64_t at00 = s->at00[i] * step, at01 = s->at01[i] * step;
+                const int64_t at10 = s->at10[i] * step, at11 = s->at11[i] * step;
+                int64_t d = 0;
+                SCATTER(NAME(Wide), NAME(total_of_wide))
+                SCATTER(NAME(Half), NAME(total_of_half))
+                SCATTER(NAME(Narrow), NAME(total_of_narrow))
+                SCATTER(REAL, NAME(total_of_one))
+            }
+            if (maps_ == NULL) continue;
+            const REAL top = s->x0[i] * dot00 + s->x1[i] * dot01;
+            const REAL low = s->x0[i] * dot10 + s->x1[i] * dot11;
+            const REAL left = s->y0[i] * dot00 + s->y1[i] * dot10;
+            const REAL right = s->y0[i] * dot01 + s->y1[i] * dot11;
+            grad_mask[k * row + i] = s->y0[i] * top + s->y1[i] * low;
+            grad_offset[2 * k * row + i] = s->mask[i] * (s->has_y1[i] * low - s->has_y0[i] * top);
+            grad_offset[(2 * k + 1) * row + i] =
+                s->mask[i] * (s->has_x1[i] * right - s->has_x0[i] * left);
         }
-        if (maps == NULL) continue;
-        const REAL top = s->x0[i] * dot00 + s->x1[i] * dot01;
-        const REAL low = s->x0[i] * dot10 + s->x1[i] * dot11;
-        const REAL left = s->y0[i] * dot00 + s->y1[i] * dot10;
-        const REAL right = s->y0[i] * dot01 + s->y1[i] * dot11;
-        grad_mask[i] = s->y0[i] * top + s->y1[i] * low;
-        grad_y[i] = s->mask[i] * (s->has_y1[i] * low - s->has_y0[i] * top);
-        grad_x[i] = s->mask[i] * (s->has_x1[i] * right - s->has_x0[i] * left);
     }
 }
 #undef SCATTER
 
-/* `grad_maps` must be zero on entry. NULL: not wanted (`maps` then stands for the last two). Kernel
- * points have maps of their own, so threads never add to the same number: results do not depend on
- * their count. */
+/* `grad_maps` must be zero on entry. NULL: not wanted (`maps` then stands for the last two). Samples
+ * and kernel points have maps of their own, so threads never add to the same number and results do
+ * not depend on how many there are. Returns 0, or 1 without memory for the scratch buffers. */
 int NAME(modulated_deform_conv_backward)(const Dims *n, const REAL *maps, const REAL *offset,
                                          const REAL *mask, const REAL *grad, REAL *grad_maps,
                                          REAL *grad_offset, REAL *grad_mask) {
     const int64_t pixels = n->out_height * n->out_width, channels = n->channels;
     const int64_t points = n->kernel_height * n->kernel_width, step = points * channels;
-#pragma omp parallel for schedule(static) num_threads((int)n->threads)
-    for (int64_t item = 0; item < n->count * points; item++) {
-        const int64_t sample = item / points, k = item % points, row = item * pixels;
-        const int64_t start = sample * n->height * n->width * step + k * channels;
-        const REAL *map = maps == NULL ? NULL : maps + start;
-        REAL *grad_map = grad_maps == NULL ? NULL : grad_maps + start;
-        for (int64_t first = 0; first < pixels; first += TILE) {
-            const int64_t length = MIN(TILE, pixels - first);
-            NAME(Origins) origins;
-            NAME(Samples) samples;
-            NAME(set_origins)(&origins, n, first, length);
-            NAME(locate)(&samples, &origins, n, k, offset + 2 * row, mask + row, first, length);
-            REAL *to_mask = NULL, *to_y = NULL, *to_x = NULL;
-            if (maps != NULL) {
-                to_mask = grad_mask + row + first;
-                to_y = grad_offset + 2 * row + first;
-                to_x = to_y + pixels;
-            }
-            const REAL *from = grad + (sample * pixels + first) * channels;
-            if (channels == 1) /* a constant, for a loop without inner loops */
-                NAME(scatter)(&samples, map, grad_map, step, 1, length, from, to_y, to_x, to_mask);
-            else
-                NAME(scatter)(&samples, map, grad_map, step, channels, length, from, to_y, to_x,
-                              to_mask);
+    /* Points lie side by side in memory, so they stay together where there is enough to do for all
+     * threads. */
+    const int64_t groups = n->count >= 2 * n->threads ? 1 : points, together = points / groups;
+    int failed = 0;
+#pragma omp parallel num_threads((int)n->threads)
+    {
+        NAME(Samples) *samples = allocate((size_t)together * sizeof *samples);
+        if (samples == NULL) {
+#pragma omp atomic write
+            failed = 1;
         }
+#pragma omp for schedule(static)
+        for (int64_t item = 0; item < n->count * groups; item++) {
+            if (samples == NULL) continue;
+            const int64_t sample = item / groups, point = item % groups * together;
+            const int64_t start = sample * n->height * n->width * step + point * channels;
+            const int64_t row = (sample * points + point) * pixels;
+            const REAL *map = maps == NULL ? NULL : maps + start;
+            REAL *grad_map = grad_maps == NULL ? NULL : grad_maps + start;
+            for (int64_t first = 0; first < pixels; first += TILE) {
+                const int64_t length = MIN(TILE, pixels - first);
+                const REAL *from = grad + (sample * pixels + first) * channels;
+                REAL *to_offset = maps == NULL ? NULL : grad_offset + 2 * row + first;
+                REAL *to_mask = maps == NULL ? NULL : grad_mask + row + first;
+                NAME(Origins) origins;
+                NAME(set_origins)(&origins, n, first, length);
+                for (int64_t k = 0; k < together; k++)
+                    NAME(locate)(samples + k, &origins, n, point + k, offset + 2 * (row + k * pixels),
+                                 mask + row + k * pixels, first, length);
+                if (channels == 1) /* a constant, for a loop without inner loops */
+                    NAME(scatter)(samples, together, map, grad_map, step, 1, length, from, pixels,
+                                  to_offset, to_mask);
+                else
+                    NAME(scatter)(samples, together, map, grad_map, step, channels, length, from,
+                                  pixels, to_offset, to_mask);
+            }
+        }
+        free(samples);
     }
-    return 0;
+    return failed;
 }
 #undef LANES

@@ -24,9 +24,6 @@ typedef REAL NAME(NarrowAt) __attribute__((vector_size(16), aligned(sizeof(REAL)
 typedef struct {
     NAME(Wide) width, height;      /* of the sample's level; -1 both where the level is empty */
     NAME(WideInt) width_i, height_i;
-    NAME(WideInt) start;           /* first token of the level, on its frame */
-    NAME(Wide) base_x, base_y;     /* pixel = base + offset * scale */
-    NAME(Wide) scale_x, scale_y;
     NAME(Wide) weight;             /* softmax */
     NAME(Wide) x0, x1, y0, y1;     /* bilinear factors, 0 outside the level */
     NAME(Wide) w00, w01, w10, w11; /* weight * factors of the corners (row, column) */
@@ -38,7 +35,10 @@ typedef struct {
 
 typedef struct {
     int64_t points, per_segment, segments, count, blocks;
-    NAME(Block) *block;
+    NAME(Block) *block; /* the allocation; the arrays below, one number per sample, follow it */
+    REAL *base_x, *base_y, *scale_x, *scale_y; /* pixel = base + offset * scale */
+    REAL *weight;                              /* softmax, up to a factor */
+    INT *start;                                /* first token of the level */
 } NAME(Samples);
 
 /* Element `i` of a member of the blocks. */
@@ -53,10 +53,18 @@ static int NAME(make_samples)(NAME(Samples) *s, const Dims *n, const int64_t *sh
     s->segments = segments;
     s->count = segments * s->per_segment;
     s->blocks = ROUND_UP(s->count);
-    const size_t size = (size_t)(s->blocks + 1) * sizeof(NAME(Block));
+    const int64_t padded = (s->blocks + 1) * LANES;
+    const size_t size = (size_t)(s->blocks + 1) * sizeof(NAME(Block))
+        + (size_t)padded * (5 * sizeof(REAL) + sizeof(INT));
     s->block = allocate(size);
     if (s->block == NULL) return 1;
     memset(s->block, 0, size);
+    s->base_x = (REAL *)(s->block + s->blocks + 1);
+    s->base_y = s->base_x + padded;
+    s->scale_x = s->base_y + padded;
+    s->scale_y = s->scale_x + padded;
+    s->weight = s->scale_y + padded;
+    s->start = (INT *)(s->weight + padded);
     for (int64_t j = 0, i = 0; j < segments; j++) {
         for (int64_t l = 0; l < n->levels; l++) {
             const int64_t h = shapes[2 * l], w = shapes[2 * l + 1];
@@ -66,34 +74,46 @@ static int NAME(make_samples)(NAME(Samples) *s, const Dims *n, const int64_t *sh
                 AT(s, height, i) = h * w == 0 ? -1 : (REAL)h;
                 AT_INT(s, width_i, i) = (INT)w;
                 AT_INT(s, height_i, i) = (INT)h;
+                s->scale_x[i] = s->scale_y[i] = 1;
             }
         }
     }
     return 0;
 }
 
-/* Where the samples of a segment start and how far an offset moves them, in pixels.
- * `reference` is (L, 2|4) of one query on one frame; the frame starts at `first_token`, counted in
- * steps from token to token of one head. */
-INLINE void NAME(place_segment)(const NAME(Samples) *s, int64_t segment, const Dims *n,
-                                const int64_t *shapes, const REAL *reference,
-                                int64_t first_token) {
-    const REAL half = (REAL)0.5 / (REAL)s->points;
-    const int64_t size = n->reference_size;
-    int64_t i = segment * s->per_segment;
-    for (int64_t l = 0; l < n->levels; l++, reference += size) {
-        const REAL h = (REAL)shapes[2 * l], w = (REAL)shapes[2 * l + 1];
-        const REAL x = reference[0] * w - (REAL)0.5, y = reference[1] * h - (REAL)0.5;
-        const REAL sx = size == 4 ? reference[2] * w * half : 1;
-        const REAL sy = size == 4 ? reference[3] * h * half : 1;
-        for (int64_t k = 0; k < s->points; k++, i++) {
-            AT(s, base_x, i) = x;
-            AT(s, base_y, i) = y;
-            AT(s, scale_x, i) = sx;
-            AT(s, scale_y, i) = sy;
-            AT_INT(s, start, i) = (INT)first_token;
-        }
+/* On which frame a segment samples: the frame's first token, counted in steps from token to token
+ * of one head. */
+INLINE void NAME(set_frame)(const NAME(Samples) *s, int64_t segment, const Dims *n,
+                            const int64_t *shapes, int64_t first_token) {
+    INT *start = s->start + segment * s->per_segment;
+    for (int64_t l = 0; l < n->levels; l++) {
+        for (int64_t k = 0; k < s->points; k++) *start++ = (INT)first_token;
         first_token += shapes[2 * l] * shapes[2 * l + 1];
+    }
+}
+
+/* Where the samples of a segment start and how far an offset moves them, in pixels.
+ * `reference` is (L, 2|4) of one query on one frame. */
+INLINE void NAME(set_reference)(const NAME(Samples) *s, int64_t segment, const Dims *n,
+                                const int64_t *shapes, const REAL *reference) {
+    int64_t i = segment * s->per_segment;
+    if (n->reference_size == 2) {
+        for (int64_t l = 0; l < n->levels; l++) {
+            const REAL x = reference[2 * l] * (REAL)shapes[2 * l + 1] - (REAL)0.5;
+            const REAL y = reference[2 * l + 1] * (REAL)shapes[2 * l] - (REAL)0.5;
+            for (int64_t k = 0; k < s->points; k++, i++) s->base_x[i] = x, s->base_y[i] = y;
+        }
+        return;
+    }
+    const REAL half = (REAL)0.5 / (REAL)s->points;
+    for (int64_t l = 0; l < n->levels; l++, reference += 4) {
+        const REAL h = (REAL)shapes[2 * l], w = (REAL)shapes[2 * l + 1];
+        for (int64_t k = 0; k < s->points; k++, i++) {
+            s->base_x[i] = reference[0] * w - (REAL)0.5;
+            s->base_y[i] = reference[1] * h - (REAL)0.5;
+            s->scale_x[i] = reference[2] * w * half;
+            s->scale_y[i] = reference[3] * h * half;
+        }
     }
 }
 
@@ -116,32 +136,29 @@ INLINE NAME(WideInt) NAME(clamp_index)(NAME(WideInt) i, NAME(WideInt) size) {
         factor1 = fraction * has1;                                                    \
     } while (0)
 
-/* Softmax weights, corners and factors of all samples. `offsets` (count, 2), `logits` (count).
+/* Corners and factors of all samples; `offsets` (count, 2). Weights are multiplied by `factor`.
  * NaN offsets give NaN factors, so that they show in the result. */
-INLINE void NAME(locate)(const NAME(Samples) *s, const REAL *offsets, const REAL *logits,
-                         REAL maximum, REAL factor) {
+INLINE void NAME(locate)(const NAME(Samples) *s, const REAL *offsets, REAL factor) {
     for (int64_t k = 0; k < s->blocks; k++) {
         NAME(Block) *b = s->block + k;
-        const int64_t lanes = MIN(LANES, s->count - k * LANES);
-        NAME(Wide) x = {0}, y = {0}, weight = {0};
+        const int64_t lanes = MIN(LANES, s->count - k * LANES), at = k * LANES;
+        NAME(Wide) x = {0}, y = {0};
         if (lanes == LANES) {
             for (int i = 0; i < LANES; i++) {
                 ((REAL *)&x)[i] = offsets[2 * i];
                 ((REAL *)&y)[i] = offsets[2 * i + 1];
             }
-            for (int i = 0; i < LANES; i++)
-                ((REAL *)&weight)[i] = EXP(logits[i] - maximum) * factor;
         } else {
             for (int i = 0; i < lanes; i++) {
                 ((REAL *)&x)[i] = offsets[2 * i];
                 ((REAL *)&y)[i] = offsets[2 * i + 1];
-                ((REAL *)&weight)[i] = EXP(logits[i] - maximum) * factor;
             }
         }
         offsets += 2 * LANES;
-        logits += LANES;
-        x = b->base_x + x * b->scale_x;
-        y = b->base_y + y * b->scale_y;
+        const NAME(Wide) weight = *(const NAME(Wide) *)(s->weight + at) * factor;
+        const NAME(WideInt) start = *(const NAME(WideInt) *)(s->start + at);
+        x = *(const NAME(Wide) *)(s->base_x + at) + x * *(const NAME(Wide) *)(s->scale_x + at);
+        y = *(const NAME(Wide) *)(s->base_y + at) + y * *(const NAME(Wide) *)(s->scale_y + at);
         /* The first term keeps NaN out of empty levels, where there is nothing to read. */
         b->inside = (b->width >= 0)
             & ~((x < -1) | (x >= b->width) | (y < -1) | (y >= b->height));
@@ -161,28 +178,26 @@ INLINE void NAME(locate)(const NAME(Samples) *s, const REAL *offsets, const REAL
         /* Corners outside have factor 0 and point at a pixel that may be read. */
         const NAME(WideInt) column0 = NAME(clamp_index)(column, b->width_i);
         const NAME(WideInt) column1 = NAME(clamp_index)(column + 1, b->width_i);
-        const NAME(WideInt) row0 = NAME(clamp_index)(row, b->height_i) * b->width_i + b->start;
-        const NAME(WideInt) row1 = NAME(clamp_index)(row + 1, b->height_i) * b->width_i + b->start;
+        const NAME(WideInt) row0 = NAME(clamp_index)(row, b->height_i) * b->width_i + start;
+        const NAME(WideInt) row1 = NAME(clamp_index)(row + 1, b->height_i) * b->width_i + start;
         b->token00 = row0 + column0, b->token01 = row0 + column1;
         b->token10 = row1 + column0, b->token11 = row1 + column1;
     }
 }
 #undef ALONG
 
-/* Softmax's maximum and sum over both kinds of logits. */
-INLINE void NAME(softmax_stats)(const REAL *own, int64_t n_own, const REAL *other, int64_t n_other,
-                                REAL *maximum, REAL *sum) {
-    REAL top = own[0], total = 0;
+INLINE REAL NAME(maximum)(const REAL *x, int64_t n, REAL top) {
 #pragma omp simd reduction(max : top)
-    for (int64_t i = 0; i < n_own; i++) top = own[i] > top ? own[i] : top;
-#pragma omp simd reduction(max : top)
-    for (int64_t i = 0; i < n_other; i++) top = other[i] > top ? other[i] : top;
-#pragma omp simd reduction(+ : total)
-    for (int64_t i = 0; i < n_own; i++) total += EXP(own[i] - top);
-#pragma omp simd reduction(+ : total)
-    for (int64_t i = 0; i < n_other; i++) total += EXP(other[i] - top);
-    *maximum = top;
-    *sum = total;
+    for (int64_t i = 0; i < n; i++) top = x[i] > top ? x[i] : top;
+    return top;
+}
+
+/* Weights exp(logit - maximum), and the sum of them. */
+INLINE REAL NAME(exponents)(const NAME(Samples) *s, const REAL *restrict logits, REAL maximum) {
+    REAL *restrict weight = s->weight, sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (int64_t i = 0; i < s->count; i++) sum += weight[i] = EXP(logits[i] - maximum);
+    return sum;
 }
 
 /* Whether there are so many samples per value token that copying the value is cheap. */
