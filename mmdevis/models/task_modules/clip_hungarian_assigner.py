@@ -45,9 +45,7 @@ class ClipHungarianAssigner:
         total = boxes.new_zeros(boxes.shape[1], len(targets))
         for t in range(boxes.shape[0]):
             pred = InstanceData(scores=cls_scores[t], bboxes=_to_xyxy(boxes[t]) * scale)
-            gt = InstanceData(
-                labels=targets.labels, bboxes=_to_xyxy(targets.boxes[:, t]) * scale
-            )
+            gt = InstanceData(labels=targets.labels, bboxes=_to_xyxy(targets.boxes[:, t]) * scale)
             meta = dict(img_shape=(height, width))
             total += sum(cost(pred, gt, meta) for cost in self.match_costs)
         return total / boxes.shape[0]

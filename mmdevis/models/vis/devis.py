@@ -139,8 +139,10 @@ class DeVIS(DeformableMaskDETR):
         """
 
         def predict_clip(frames: Sequence[Tensor], indices: Sequence[int]) -> ClipPrediction:
-            clip = torch.stack(list(frames))[None] if normalised else self.data_preprocessor.clip(
-                frames
+            clip = (
+                torch.stack(list(frames))[None]
+                if normalised
+                else self.data_preprocessor.clip(frames)
             )
             return self.predict_clip(clip, indices, img_shape, out_shape)
 
