@@ -78,11 +78,9 @@ def build_runner(args: argparse.Namespace, config: Path, minutes: float) -> Runn
     cfg.train_cfg = dict(type='IterBasedTrainLoop', max_iters=10**8, val_interval=10**9)
     cfg.param_scheduler = None
     cfg.default_hooks.checkpoint = None
-    cfg.custom_hooks = [
-        *(hook for hook in cfg.get('custom_hooks', []) if hook['type'] != 'ProgressBarHook'),
-        dict(type='TimeBudgetHook', minutes=minutes),
-        dict(type='LossCurveHook'),
-    ]
+    # The budget's own bar knows the time left; the loop does not.
+    cfg.default_hooks.progress = None
+    cfg.custom_hooks = [dict(type='TimeBudgetHook', minutes=minutes)]
     cfg.randomness = dict(seed=args.seed)
     cfg.log_processor = dict(by_epoch=False)
     cfg.log_level = 'WARNING'
@@ -214,7 +212,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         iterations = dict(images=images.iter, clips=runner.iter)
         meta = dict(dataset_meta=dict(classes=args.classes))
         runner.save_checkpoint(str(args.work_dir), 'demo.pth', save_optimizer=False, meta=meta)
-        shutil.copy(args.work_dir / args.config.stem / 'loss_curve.png', args.work_dir)
+        curve = args.work_dir / args.config.stem / 'loss_curve.png'
+        if curve.exists():  # a very short run logs no loss
+            shutil.copy(curve, args.work_dir)
     with stage('evaluate', 'evaluation on unseen videos'):
         metrics, predictions = evaluate(runner)
     with stage('video', 'drawing'):

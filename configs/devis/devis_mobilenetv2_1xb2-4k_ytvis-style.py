@@ -81,7 +81,5 @@ param_scheduler = [
     dict(type='CosineAnnealingLR', by_epoch=False, begin=100, end=max_iters, eta_min=0.0),
 ]
 log_processor = dict(by_epoch=False)
-default_hooks = dict(
-    logger=dict(interval=50), checkpoint=dict(by_epoch=False, interval=500, max_keep_ckpts=1)
-)
-custom_hooks = [dict(type='ProgressBarHook'), dict(type='LossCurveHook')]
+default_hooks = dict(logger=dict(interval=50), checkpoint=dict(by_epoch=False, interval=500))
+custom_hooks = []

@@ -61,7 +61,7 @@ train_dataloader = dict(batch_size=4, num_workers=1, dataset=dict(num_frames=4))
 
 max_epochs = 12
 train_cfg = dict(
-    _delete_=True, type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=max_epochs
+    _delete_=True, type='ReproducibleEpochLoop', max_epochs=max_epochs, val_interval=max_epochs
 )
 optim_wrapper = dict(
     optimizer=dict(type='AdamW', lr=5e-4, weight_decay=1e-4),
@@ -81,4 +81,4 @@ param_scheduler = [
     ),
 ]
 auto_scale_lr = dict(base_batch_size=4)
-default_hooks = dict(logger=dict(interval=20), checkpoint=dict(max_keep_ckpts=1))
+default_hooks = dict(logger=dict(interval=20))

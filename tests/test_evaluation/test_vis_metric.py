@@ -192,14 +192,15 @@ def test_null_instances_are_no_ground_truth(vis, make_metric, tmp_path):
     assert (tmp_path / 'x.submission_file.zip').is_file()
 
 
-def test_format_only_writes_where_the_log_is(vis, make_metric, tmp_path, log):
+def test_format_only_writes_where_the_log_is(vis, make_metric, tmp_path, log, monkeypatch):
     logger = MMLogger.get_current_instance()
     handler = logging.FileHandler(tmp_path / 'run.log')
-    logger.addHandler(handler)
+    # Runs of other tests in this process may have left log files of their own.
+    others = [h for h in logger.handlers if not isinstance(h, logging.FileHandler)]
+    monkeypatch.setattr(logger, 'handlers', [*others, handler])
     try:
         assert run(make_metric(format_only=True), vis.to_samples(*vis.random_set(1))) == {}
     finally:
-        logger.removeHandler(handler)
         handler.close()
     assert (tmp_path / 'vis_results.json').is_file()
     assert (tmp_path / 'vis_results.submission_file.zip').is_file()

@@ -29,6 +29,8 @@ model = dict(
             encoded_features=True,
             temporal_conv=False,
         ),
+        # The release adds 1e-6 to both denominators.
+        loss_iou=dict(type='OffsetGIoULoss', eps=1e-6),
         loss_mask=dict(type='FocalLoss', use_sigmoid=True, gamma=2.0, alpha=0.25, loss_weight=8.0),
         loss_dice=dict(type='DiceLoss', naive_dice=True, eps=1.0, loss_weight=8.0),
         aux_mask_layers=(2,),
@@ -36,4 +38,13 @@ model = dict(
     ),
     train_cfg=dict(assigner=dict(type='ClipHungarianAssigner')),
     test_cfg=dict(_delete_=True, max_per_img=50),
+)
+
+# Resuming goes on where the run stopped, also in the middle of an epoch; no kill leaves a broken
+# checkpoint.
+train_cfg = dict(type='ReproducibleEpochLoop')
+default_hooks = dict(
+    checkpoint=dict(max_keep_ckpts=2, backend_args=dict(backend='atomic_local')),
+    progress=dict(type='ProgressBarHook'),
+    loss_curve=dict(type='LossCurveHook'),
 )
