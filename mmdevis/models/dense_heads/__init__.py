@@ -2,6 +2,7 @@
 
 from .deformable_mask_detr_head import DeformableMaskDETRHead
 from .devis_head import DeVISHead
+from .offset_giou_loss import OffsetGIoULoss
 from .pixel_classifier import PixelClassifier
 
-__all__ = ['DeVISHead', 'DeformableMaskDETRHead', 'PixelClassifier']
+__all__ = ['DeVISHead', 'DeformableMaskDETRHead', 'OffsetGIoULoss', 'PixelClassifier']

@@ -178,7 +178,7 @@ class DeformableMaskDETRHead(DeformableDETRHead):
                 for b in range(len(targets))
             ]
             layer_losses = self._loss_layer(
-                cls_scores[layer], boxes[layer], targets, img_shapes, matches, normaliser
+                cls_scores[layer], boxes[layer], targets, matches, normaliser
             )
             weight = self.layer_weights[layer]
             layer_losses = {name: loss * weight for name, loss in layer_losses.items()}
@@ -203,7 +203,6 @@ class DeformableMaskDETRHead(DeformableDETRHead):
         cls_scores: Tensor,
         boxes: Tensor,
         targets: Sequence[ClipTargets],
-        img_shapes: Sequence[tuple[int, int]],
         matches: Sequence[tuple[Tensor, Tensor]],
         normaliser: float,
     ) -> dict[str, Tensor]:
@@ -212,7 +211,7 @@ class DeformableMaskDETRHead(DeformableDETRHead):
         labels = torch.full(
             cls_scores.shape[:3], self.num_classes, dtype=torch.long, device=boxes.device
         )
-        matched, wanted, scales = [], [], []
+        matched, wanted = [], []
         for b, ((queries, instances), target) in enumerate(zip(matches, targets)):
             positive = torch.where(
                 target.valid[instances], target.labels[instances, None], self.num_classes
@@ -220,19 +219,14 @@ class DeformableMaskDETRHead(DeformableDETRHead):
             labels[b, :, queries] = positive.t()
             matched.append(boxes[b][:, queries].transpose(0, 1).reshape(-1, 4))
             wanted.append(target.boxes[instances].reshape(-1, 4))
-            height, width = img_shapes[b]
-            scale = boxes.new_tensor([[width, height, width, height]])
-            scales.append(scale.expand(len(matched[-1]), -1))
         loss_cls = self.loss_cls(cls_scores.flatten(0, 2), labels.flatten(), avg_factor=normaliser)
-        matched, wanted, scales = torch.cat(matched), torch.cat(wanted), torch.cat(scales)
+        matched, wanted = torch.cat(matched), torch.cat(wanted)
         if len(matched) == 0:
             zero = boxes.sum() * 0.0
             return dict(loss_cls=loss_cls, loss_bbox=zero, loss_iou=zero)
         loss_bbox = self.loss_bbox(matched, wanted, avg_factor=normaliser)
         loss_iou = self.loss_iou(
-            bbox_cxcywh_to_xyxy(matched) * scales,
-            bbox_cxcywh_to_xyxy(wanted) * scales,
-            avg_factor=normaliser,
+            bbox_cxcywh_to_xyxy(matched), bbox_cxcywh_to_xyxy(wanted), avg_factor=normaliser
         )
         return dict(loss_cls=loss_cls, loss_bbox=loss_bbox, loss_iou=loss_iou)
 
