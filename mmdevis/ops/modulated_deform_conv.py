@@ -17,8 +17,10 @@ __all__ = ['modulated_deform_conv']
 
 _SUFFIX = {torch.float32: 'f32', torch.float64: 'f64'}
 
-# Bytes of maps (see _Geometry) held at once; more samples are worked through in chunks.
-_CHUNK_BYTES = 16 * 2**20
+# Bytes of maps (see _Geometry) for each thread at once; more samples are worked through in chunks.
+# What a matrix product has just written should still be in the cache when it is sampled: with
+# 16 MiB, the backward pass on 24 x 40 pixels takes 1.7 times as long.
+_CHUNK_BYTES = 2**20
 
 _Pair = int | tuple[int, int]
 
@@ -156,7 +158,7 @@ class _Geometry:
             *x.shape[2:], *offset.shape[2:], *weight.shape[2:], *stride, *padding, *dilation,
         )  # fmt: skip
         sample_bytes = x[:1, 0].numel() * self.points * self.out_channels * x.element_size()
-        self.chunk = max(_CHUNK_BYTES // max(sample_bytes, 1), torch.get_num_threads())
+        self.chunk = max(_CHUNK_BYTES // max(sample_bytes, 1), 1) * torch.get_num_threads()
 
     def call(self, name: str, like: Tensor, count: int, *tensors: Tensor | None) -> None:
         # The order is that of `Dims` in the C source.

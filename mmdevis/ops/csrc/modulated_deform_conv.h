@@ -273,7 +273,8 @@ int NAME(modulated_deform_conv_backward)(const Dims *n, const REAL *maps, const 
     const int64_t points = n->kernel_height * n->kernel_width, step = points * channels;
     /* Points lie side by side in memory, so they stay together where there is enough to do for all
      * threads. */
-    const int64_t groups = n->count >= 2 * n->threads ? 1 : points, together = points / groups;
+    const int even = n->count % n->threads == 0 || n->count >= 4 * n->threads;
+    const int64_t groups = even ? 1 : points, together = points / groups;
     int failed = 0;
 #pragma omp parallel num_threads((int)n->threads)
     {
