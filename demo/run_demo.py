@@ -79,7 +79,7 @@ def build_runner(args: argparse.Namespace, config: Path, minutes: float) -> Runn
     cfg.param_scheduler = None
     cfg.default_hooks.checkpoint = None
     # The budget's own bar knows the time left; the loop does not.
-    cfg.default_hooks.progress = None
+    cfg.default_hooks.pop('progress')
     cfg.custom_hooks = [dict(type='TimeBudgetHook', minutes=minutes)]
     cfg.randomness = dict(seed=args.seed)
     cfg.log_processor = dict(by_epoch=False)
