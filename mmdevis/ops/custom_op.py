@@ -20,7 +20,16 @@ def _module(backend: str) -> ModuleType:
     return import_module(f'mmdevis.ops.backends.{backend}')
 
 
-@torch.library.custom_op('mmdevis::temporal_deform_attn', mutates_args=())
+# Written out: torch 2.4 infers schemas of `typing` generics only.
+_TENSORS = (
+    'Tensor value, SymInt[] spatial_shapes, Tensor reference, Tensor offsets, Tensor logits, '
+    'Tensor temporal_offsets, Tensor temporal_logits, bool instance_aware, str backend'
+)
+
+
+@torch.library.custom_op(
+    'mmdevis::temporal_deform_attn', mutates_args=(), schema=f'({_TENSORS}) -> Tensor'
+)
 def temporal_deform_attn_op(
     value: Tensor,
     spatial_shapes: Sequence[int],
@@ -61,7 +70,12 @@ def _forward_fake(
     return value.new_empty(batch, frames, queries, heads * value.shape[-1])
 
 
-@torch.library.custom_op('mmdevis::temporal_deform_attn_backward', mutates_args=())
+@torch.library.custom_op(
+    'mmdevis::temporal_deform_attn_backward',
+    mutates_args=(),
+    schema=f'(Tensor grad, Tensor output, {_TENSORS}, bool needs_value, bool needs_reference) '
+    '-> Tensor[]',
+)
 def temporal_deform_attn_backward_op(
     grad: Tensor,
     output: Tensor,
