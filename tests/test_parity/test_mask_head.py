@@ -1,5 +1,6 @@
 """Parts of the mask head against the official release, with padding."""
 
+import pytest
 import torch
 
 from mmdevis.checkpoints import official_names
@@ -19,8 +20,16 @@ def numbers_of(load_arrays):
     return {key: torch.from_numpy(value) for key, value in arrays.items()}
 
 
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
 @torch.no_grad()
-def test_attention_maps_and_masks(load_arrays):
+def test_attention_maps_and_masks(load_arrays, two_threads):
     given = numbers_of(load_arrays)
     head = MultiScaleDeformMaskHead(embed_dims=128, feature_channels=(128, 128, 256))
     ours = official_names({f'bbox_head.mask_head.{k}': v for k, v in head.state_dict().items()})
@@ -45,9 +54,10 @@ def test_attention_maps_and_masks(load_arrays):
         found.compare(f'attention {i}', maps, given[f'attention_map{i}'].numpy(), 1e-6)
     raw = torch.stack([given['c2_0'], given['c2_1']])
     masks = head(given['query'], memory[0], [memory[1], memory[2], raw], memory, paddings)
-    # These weights move samples by hundreds of pixels, so single precision itself is 7e-4 away from
-    # double precision, for the release as for us.
-    found.compare('masks', masks, given['out'].numpy(), 2e-3)
+    # These weights move samples by hundreds of pixels, so the order of additions in the convolution
+    # that predicts the offsets matters: PyTorch chooses it by the number of threads, and one thread
+    # differs from two by 1e-3 (double precision by 7e-4). The numbers were made with several.
+    found.compare('masks', masks, given['out'].numpy(), 5e-4)
     assert not found.lines, str(found)
 
 
