@@ -55,9 +55,7 @@ def test_background_weight():
 
 def test_clip_without_objects_is_background():
     targets = make_targets(0)
-    empty = ClipTargets(
-        targets.labels[:0], targets.boxes[:0], targets.masks[:0], targets.valid[:0]
-    )
+    empty = ClipTargets(targets.labels[:0], targets.boxes[:0], targets.masks[:0], targets.valid[:0])
     classifier = PixelClassifier(8, 3)
     loss = classifier.loss(torch.randn(1, 2, 8, 4, 4, requires_grad=True), [empty])
     loss.backward()
