@@ -27,7 +27,7 @@ def test_whole_demo(demo, tmp_path):
     assert {'AP', 'AP50', 'AP75', 'AR1', 'AR10', 'seconds'} <= set(results)
     assert all(0 <= results[name] <= 1 for name in ('AP', 'AP50', 'AP75', 'AR1', 'AR10'))
     assert set(results['seconds']) == {'data', 'train_images', 'train', 'evaluate', 'video'}
-    assert results['videos'] == 2 and results['iterations'] > 0
+    assert results['videos'] == 2 and min(results['iterations'].values()) > 0
     video = cv2.VideoCapture(str(tmp_path / 'work/result.mp4'))
     assert video.get(cv2.CAP_PROP_FRAME_COUNT) > 0
     assert (tmp_path / 'work/demo.pth').exists()
