@@ -160,6 +160,11 @@ class _Geometry:
         sample_bytes = x[:1, 0].numel() * self.points * self.out_channels * x.element_size()
         self.chunk = max(_CHUNK_BYTES // max(sample_bytes, 1), 1) * torch.get_num_threads()
 
+    def new_maps(self, x: Tensor) -> Tensor:
+        """Memory for the maps of one chunk: (n * H * W, K * D)."""
+        rows = min(self.chunk, x.shape[0]) * self.sizes[0] * self.sizes[1]
+        return x.new_empty(rows, self.points * self.out_channels)
+
     def call(self, name: str, like: Tensor, count: int, *tensors: Tensor | None) -> None:
         # The order is that of `Dims` in the C source.
         dims = (ctypes.c_int64 * 15)(count, self.out_channels, *self.sizes, torch.get_num_threads())
@@ -201,9 +206,11 @@ class _ModulatedDeformConv(torch.autograd.Function):
         geometry = _Geometry(x, offset, weight, stride, padding, dilation)
         offset, mask, matrix = offset.contiguous(), mask.contiguous(), _matrix(weight)
         output = x.new_empty(x.shape[0], weight.shape[0], *offset.shape[2:])
+        buffer = geometry.new_maps(x)
         for start in range(0, x.shape[0], geometry.chunk):
             part = slice(start, start + geometry.chunk)
-            maps = _pixels(x[part]) @ matrix
+            pixels = _pixels(x[part])
+            maps = torch.mm(pixels, matrix, out=buffer[: len(pixels)])
             geometry.call('forward', x, len(x[part]), maps, offset[part], mask[part], output[part])
         return output
 
@@ -220,15 +227,17 @@ class _ModulatedDeformConv(torch.autograd.Function):
         grad_offset = torch.empty_like(offset) if samples else None
         grad_mask = torch.empty_like(mask) if samples else None
         grad_matrix = torch.zeros_like(matrix) if needs_weight else None
-        maps = grad_maps = None
+        needs_maps = needs_x or needs_weight
+        maps = buffer = geometry.new_maps(x) if samples else None
+        grad_maps = grad_buffer = geometry.new_maps(x) if needs_maps else None
         with torch.autocast('cpu', enabled=False):
             for start in range(0, x.shape[0], geometry.chunk):
                 part = slice(start, start + geometry.chunk)
-                pixels = _pixels(x[part]) if samples or needs_weight else None
+                pixels = _pixels(x[part])
                 if samples:
-                    maps = pixels @ matrix
-                if needs_x or needs_weight:
-                    grad_maps = x.new_zeros(x[part, 0].numel(), matrix.shape[1])
+                    maps = torch.mm(pixels, matrix, out=buffer[: len(pixels)])
+                if needs_maps:
+                    grad_maps = grad_buffer[: len(pixels)].zero_()
                 geometry.call(
                     'backward', x, len(x[part]), maps, offset[part], mask[part],
                     _pixels(grad[part]).contiguous(), grad_maps,
