@@ -41,6 +41,15 @@ class MaskFeatures:
             paddings=[None if p is None else p[index] for p in self.paddings],
         )
 
+    def clips(self) -> dict:
+        """Keyword arguments of the mask head's ``decode_clips`` for the whole batch."""
+        return dict(
+            coarse=self.coarse.flatten(0, 1),
+            finer=[feature.flatten(0, 1) for feature in self.finer],
+            attended=[feature.flatten(0, 1) for feature in self.attended],
+            paddings=[None if p is None else p.flatten(0, 1) for p in self.paddings],
+        )
+
 
 @dataclass
 class Trajectories:
@@ -239,31 +248,36 @@ class DeformableMaskDETRHead(DeformableDETRHead):
         normaliser: float,
     ) -> dict[str, Tensor]:
         """Focal and dice loss of the matched trajectories of one layer, (B, T * Q, C) input."""
-        embeddings = self._per_frame(hidden_state)
-        loss_mask = loss_dice = None
-        for b, ((queries, instances), target) in enumerate(zip(matches, targets)):
-            if len(queries) == 0 or target.masks is None:
-                continue
-            if self.only_matched_masks:
-                logits = self.mask_head(embeddings[b][:, queries], **mask_features.clip(b))
-            else:
-                logits = self.mask_head(embeddings[b], **mask_features.clip(b))[queries]
-            wanted = target.masks[instances]
-            logits = F.interpolate(
-                logits, size=wanted.shape[-2:], mode='bilinear', align_corners=False
-            )
-            logits, wanted = logits.flatten(0, 1).flatten(1), wanted.flatten(0, 1).flatten(1)
-            focal = self.loss_mask(
-                logits, wanted.to(logits), avg_factor=normaliser * wanted.shape[-1]
-            )
-            dice = self.loss_dice(logits, wanted.to(logits), avg_factor=normaliser)
-            loss_mask = focal if loss_mask is None else loss_mask + focal
-            loss_dice = dice if loss_dice is None else loss_dice + dice
-        if loss_mask is None:
+        embeddings = list(self._per_frame(hidden_state))
+        queries = [
+            matched if target.masks is not None else matched[:0]
+            for (matched, _), target in zip(matches, targets)
+        ]
+        if not any(len(matched) for matched in queries):
             # Nothing to segment: one trajectory keeps the mask head's parameters in the graph.
             logits = self.mask_head(embeddings[0][:, :1], **mask_features.clip(0))
-            loss_mask = loss_dice = logits.sum() * 0.0
-        return dict(loss_mask=loss_mask, loss_dice=loss_dice)
+            zero = logits.sum() * 0.0
+            return dict(loss_mask=zero, loss_dice=zero)
+        wanted = torch.cat(
+            [
+                target.masks[instances]
+                for (_, instances), target in zip(matches, targets)
+                if target.masks is not None
+            ]
+        )
+        if self.only_matched_masks:
+            embeddings = [clip[:, matched] for clip, matched in zip(embeddings, queries)]
+        logits = self.mask_head.decode_clips(embeddings, **mask_features.clips())
+        if not self.only_matched_masks:
+            count = embeddings[0].shape[1]
+            logits = logits[torch.cat([b * count + matched for b, matched in enumerate(queries)])]
+        logits = F.interpolate(logits, size=wanted.shape[-2:], mode='bilinear', align_corners=False)
+        logits = logits.flatten(0, 1).flatten(1)
+        wanted = wanted.flatten(0, 1).flatten(1).to(logits)
+        return dict(
+            loss_mask=self.loss_mask(logits, wanted, avg_factor=normaliser * wanted.shape[-1]),
+            loss_dice=self.loss_dice(logits, wanted, avg_factor=normaliser),
+        )
 
     def select(
         self,

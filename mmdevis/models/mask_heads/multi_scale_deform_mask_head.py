@@ -174,31 +174,74 @@ class MultiScaleDeformMaskHead(BaseModule):
         Returns:
             (n, T, H / 4, W / 4) mask logits.
         """
-        frames, count = query.shape[:2]
+        return self.decode_clips([query], coarse, finer, attended, paddings)
+
+    def decode_clips(
+        self,
+        queries: Sequence[Tensor],
+        coarse: Tensor,
+        finer: Sequence[Tensor],
+        attended: Sequence[Tensor],
+        paddings: Sequence[Tensor | None],
+    ) -> Tensor:
+        """Predict the masks of all instances of B clips at once.
+
+        Args:
+            queries: B tensors (T, n, C), where n differs from clip to clip.
+            coarse: (B * T, C, h, w); this and the other maps as in :meth:`forward`.
+            finer: Each (B * T, channels, h, w).
+            attended: Each (B * T, C, h, w).
+            paddings: Each (B * T, h, w) bool or None.
+
+        Returns:
+            (sum of n, T, H / 4, W / 4) mask logits, clip after clip.
+        """
+        frames = queries[0].shape[0]
+        padded, frame, slot, by_instance = _stack_instances(queries)
         maps = [
-            attention(query, feature, padding).flatten(0, 1)
+            attention(padded, feature, padding)[frame, slot]
             for attention, feature, padding in zip(self.attentions, attended, paddings)
         ]
-
         if self.unit_attention:
             maps = [m * m[0].numel() for m in maps]
 
-        def per_instance(feature: Tensor) -> Tensor:
-            return feature[:, None].expand(-1, count, -1, -1, -1).flatten(0, 1)
-
-        x = self.stem(torch.cat([per_instance(coarse), maps[0]], 1))
+        x = self.stem(torch.cat([coarse[frame], maps[0]], 1))
         for i, (adapter, block, feature) in enumerate(zip(self.adapters, self.blocks, finer)):
-            # The adapter runs once for each frame; instances share its result.
             x = F.interpolate(x, size=feature.shape[-2:], mode='nearest')
-            x = (x.unflatten(0, (frames, count)) + adapter(feature)[:, None]).flatten(0, 1)
+            # The adapter runs once for each frame; instances share its result.
+            x = x + adapter(feature)[frame]
             if i + 1 < len(maps):
                 x = torch.cat([x, maps[i + 1]], 1)
             x = block(x)
-        x = x if self.temporal_conv else self.predictor(x)
-        x = x.unflatten(0, (frames, count)).transpose(0, 1)
         if self.temporal_conv:
-            x = self.predictor(x.transpose(1, 2)).transpose(1, 2)
-        return x[:, :, 0]
+            x = x[by_instance].unflatten(0, (-1, frames)).transpose(1, 2)
+            return self.predictor(x)[:, 0]
+        return self.predictor(x)[by_instance].unflatten(0, (-1, frames))[:, :, 0]
+
+
+def _stack_instances(queries: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Lay out the instances of clips for joint decoding.
+
+    Args:
+        queries: B tensors (T, n, C).
+
+    Returns:
+        - (B * T, max n, C), zeros where a clip has fewer instances
+        - (R,) frame of each row that is decoded, R = T * sum of n, frame after frame
+        - (R,) its place among the instances of that frame
+        - (R,) the order of rows that puts the frames of an instance together, instance after
+          instance
+    """
+    counts = [query.shape[1] for query in queries]
+    frames, device = queries[0].shape[0], queries[0].device
+    padded = torch.cat([F.pad(query, (0, 0, 0, max(counts) - query.shape[1])) for query in queries])
+    frame = torch.arange(len(padded), device=device)
+    per_frame = torch.tensor(counts, device=device).repeat_interleave(frames)
+    frame = frame.repeat_interleave(per_frame)
+    slot = torch.cat([torch.arange(n, device=device).repeat(frames) for n in counts])
+    grids = torch.arange(len(frame), device=device).split([frames * n for n in counts])
+    by_instance = torch.cat([grid.view(frames, -1).t().flatten() for grid in grids])
+    return padded, frame, slot, by_instance
 
 
 def _temporal_predictor(channels: int, hidden: int = 12) -> nn.Sequential:

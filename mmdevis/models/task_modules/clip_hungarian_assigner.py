@@ -41,14 +41,21 @@ class ClipHungarianAssigner:
             (Q, G).
         """
         height, width = img_shape[:2]
+        frames, queries = boxes.shape[:2]
         scale = boxes.new_tensor([width, height, width, height])
-        total = boxes.new_zeros(boxes.shape[1], len(targets))
-        for t in range(boxes.shape[0]):
-            pred = InstanceData(scores=cls_scores[t], bboxes=_to_xyxy(boxes[t]) * scale)
-            gt = InstanceData(labels=targets.labels, bboxes=_to_xyxy(targets.boxes[:, t]) * scale)
-            meta = dict(img_shape=(height, width))
-            total += sum(cost(pred, gt, meta) for cost in self.match_costs)
-        return total / boxes.shape[0]
+        # One call of each cost for all frames: MMDetection's costs compare everything with
+        # everything, and the pairs of a frame with itself are picked out of that.
+        pred = InstanceData(
+            scores=cls_scores.flatten(0, 1), bboxes=_to_xyxy(boxes.flatten(0, 1)) * scale
+        )
+        gt = InstanceData(
+            labels=targets.labels.repeat(frames),
+            bboxes=_to_xyxy(targets.boxes.transpose(0, 1).flatten(0, 1)) * scale,
+        )
+        meta = dict(img_shape=(height, width))
+        total = sum(cost(pred, gt, meta) for cost in self.match_costs)
+        pairs = total.view(frames, queries, frames, len(targets))
+        return pairs.diagonal(dim1=0, dim2=2).sum(-1) / frames
 
     def assign(
         self, cls_scores: Tensor, boxes: Tensor, targets: ClipTargets, img_shape: tuple[int, int]
