@@ -91,6 +91,7 @@ class DeformableMaskDETRHead(DeformableDETRHead):
             the paper's Table 2).
         pixel_classifier: Config of a dense auxiliary loss on the finest encoded map, or None.
         num_frames: T.
+        num_query_groups: Groups of queries in training; masks are decoded for the first.
         **kwargs: Arguments of MMDetection's ``DeformableDETRHead``.
 
     Raises:
@@ -108,6 +109,7 @@ class DeformableMaskDETRHead(DeformableDETRHead):
         only_matched_masks: bool = True,
         pixel_classifier: dict | None = None,
         num_frames: int = 1,
+        num_query_groups: int = 1,
         **kwargs,
     ) -> None:
         super().__init__(*args, **kwargs)
@@ -119,6 +121,7 @@ class DeformableMaskDETRHead(DeformableDETRHead):
         self.only_matched_masks = only_matched_masks
         self.pixel_classifier = MODELS.build(pixel_classifier) if pixel_classifier else None
         self.num_frames = num_frames
+        self.num_query_groups = num_query_groups
         last = self.num_pred_layer - 1
         self.mask_layers = sorted({layer for layer in aux_mask_layers if layer < last} | {last})
         self.layer_weights = list(layer_weights or [1.0] * self.num_pred_layer)
@@ -170,31 +173,40 @@ class DeformableMaskDETRHead(DeformableDETRHead):
             ``loss_dice``, and the same with prefix ``d0.``, ``d1.``, ... for earlier layers.
         """
         cls_scores, boxes = self(hidden_states, references)
+        # (layers, B, groups, T, Q, ...)
+        cls_scores, boxes = self._per_group(cls_scores), self._per_group(boxes)
+        embeddings = self._per_group(hidden_states)[:, :, 0]
         targets = [build_clip_targets(clip, boxes.device) for clip in batch_data_samples]
         img_shapes = [clip[0].img_shape[:2] for clip in batch_data_samples]
         count = boxes.new_tensor(float(sum(len(t) for t in targets) * self.num_frames))
         normaliser = reduce_mean(count).clamp(min=1).item()
 
+        layers, groups = self.num_pred_layer, self.num_query_groups
+        # For each clip the matches of all groups of the first layer, then of the second, ...
+        all_matches = [
+            self.assigner.assign_sets(
+                cls_scores[:, b].flatten(0, 1), boxes[:, b].flatten(0, 1), targets[b], img_shapes[b]
+            )
+            for b in range(len(targets))
+        ]
         losses: dict[str, Tensor] = {}
-        for layer in range(self.num_pred_layer):
+        for layer in range(layers):
             matches = [
-                self.assigner.assign(
-                    self._per_frame(cls_scores[layer, b]),
-                    self._per_frame(boxes[layer, b]),
-                    targets[b],
-                    img_shapes[b],
-                )
-                for b in range(len(targets))
+                clip[layer * groups + group] for clip in all_matches for group in range(groups)
             ]
             layer_losses = self._loss_layer(
-                cls_scores[layer], boxes[layer], targets, matches, normaliser
+                cls_scores[layer].flatten(0, 1),
+                boxes[layer].flatten(0, 1),
+                [target for target in targets for _ in range(groups)],
+                matches,
+                normaliser * groups,
             )
             weight = self.layer_weights[layer]
             layer_losses = {name: loss * weight for name, loss in layer_losses.items()}
             if layer in self.mask_layers:
                 layer_losses.update(
                     self._loss_masks(
-                        hidden_states[layer], mask_features, targets, matches, normaliser
+                        embeddings[layer], mask_features, targets, matches[::groups], normaliser
                     )
                 )
             prefix = '' if layer == self.num_pred_layer - 1 else f'd{layer}.'
@@ -207,6 +219,11 @@ class DeformableMaskDETRHead(DeformableDETRHead):
         """(..., T * Q, C) to (..., T, Q, C)."""
         return queries.unflatten(-2, (self.num_frames, -1))
 
+    def _per_group(self, queries: Tensor) -> Tensor:
+        """(..., T * groups * Q, C) to (..., groups, T, Q, C)."""
+        frames, groups = self.num_frames, self.num_query_groups
+        return queries.unflatten(-2, (frames, groups, -1)).transpose(-4, -3)
+
     def _loss_layer(
         self,
         cls_scores: Tensor,
@@ -215,8 +232,7 @@ class DeformableMaskDETRHead(DeformableDETRHead):
         matches: Sequence[tuple[Tensor, Tensor]],
         normaliser: float,
     ) -> dict[str, Tensor]:
-        """Class and box losses of one decoder layer, (B, T * Q, ...) inputs."""
-        cls_scores, boxes = self._per_frame(cls_scores), self._per_frame(boxes)
+        """Class and box losses of one decoder layer, (B, T, Q, ...) inputs."""
         labels = torch.full(
             cls_scores.shape[:3], self.num_classes, dtype=torch.long, device=boxes.device
         )
@@ -241,14 +257,14 @@ class DeformableMaskDETRHead(DeformableDETRHead):
 
     def _loss_masks(
         self,
-        hidden_state: Tensor,
+        embeddings: Tensor,
         mask_features: MaskFeatures,
         targets: Sequence[ClipTargets],
         matches: Sequence[tuple[Tensor, Tensor]],
         normaliser: float,
     ) -> dict[str, Tensor]:
-        """Focal and dice loss of the matched trajectories of one layer, (B, T * Q, C) input."""
-        embeddings = list(self._per_frame(hidden_state))
+        """Focal and dice loss of the matched trajectories of one layer, (B, T, Q, C) input."""
+        embeddings = list(embeddings)
         queries = [
             matched if target.masks is not None else matched[:0]
             for (matched, _), target in zip(matches, targets)

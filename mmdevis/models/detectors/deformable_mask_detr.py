@@ -39,6 +39,10 @@ class DeformableMaskDETR(DeformableDETR):
         frozen_parts: Beginnings of the names of parameters that are not trained, such as
             ``'bbox_head.cls_branches'`` (COCO stage).
         num_feature_levels: L, levels of the encoder.
+        num_query_groups: Groups of queries in training (Group DETR, arXiv 2207.13085, not part of
+            the paper). Each group is matched to all instances on its own and sees no other group;
+            inference uses the first, at no cost. More queries learn from each instance, which is
+            what a short training from scratch lacks.
         **kwargs: Arguments of :class:`mmdet.models.detectors.DeformableDETR`.
 
     Raises:
@@ -61,6 +65,7 @@ class DeformableMaskDETR(DeformableDETR):
         as_two_stage: bool = False,
         ignore_padding: bool = False,
         frozen_parts: Sequence[str] = (),
+        num_query_groups: int = 1,
         **kwargs,
     ) -> None:
         if as_two_stage:
@@ -71,6 +76,7 @@ class DeformableMaskDETR(DeformableDETR):
                 f'num_frames={num_frames}'
             )
         self.num_frames = num_frames
+        self.num_query_groups = num_query_groups
         self.ignore_padding = ignore_padding
         encoder, decoder = copy.deepcopy(encoder), copy.deepcopy(decoder)
         per_clip = dict(num_frames=num_frames, num_levels=num_feature_levels)
@@ -79,7 +85,7 @@ class DeformableMaskDETR(DeformableDETR):
         decoder['layer_cfg']['cross_attn_cfg'].update(per_clip)
         decoder['refine_references'] = with_box_refine
         bbox_head = copy.deepcopy(bbox_head)
-        bbox_head['num_frames'] = num_frames
+        bbox_head.update(num_frames=num_frames, num_query_groups=num_query_groups)
         super().__init__(
             *args,
             encoder=encoder,
@@ -106,7 +112,9 @@ class DeformableMaskDETR(DeformableDETR):
         self.encoder = DeVISEncoder(**self.encoder)
         self.decoder = DeVISDecoder(**self.decoder)
         self.embed_dims = self.encoder.embed_dims
-        self.query_embedding = nn.Embedding(self.num_queries, 2 * self.embed_dims)
+        self.query_embedding = nn.Embedding(
+            self.num_queries * self.num_query_groups, 2 * self.embed_dims
+        )
         self.level_embed = nn.Parameter(torch.randn(self.num_feature_levels, self.embed_dims))
         self.reference_points_fc = nn.Linear(self.embed_dims, 2)
 
@@ -161,6 +169,39 @@ class DeformableMaskDETR(DeformableDETR):
         )
         return dict(memory=memory, memory_mask=feat_mask, spatial_shapes=spatial_shapes)
 
+    def pre_decoder(
+        self,
+        memory: Tensor,
+        memory_mask: Tensor | None,
+        spatial_shapes: tuple[tuple[int, int], ...],
+    ) -> tuple[dict, dict]:
+        """Learned queries and their reference points, those of all groups in training.
+
+        Args:
+            memory: (B, T * N, C).
+            memory_mask: Unused, as the sizes.
+            spatial_shapes: L pairs (h, w).
+
+        Returns:
+            Arguments of :meth:`forward_decoder`, and nothing for the head. The queries of a frame
+            stand together, group after group.
+        """
+        embedding = self.query_embedding.weight
+        mask = None
+        if self.num_query_groups > 1:
+            # (T, groups, Q, 2 * C)
+            groups = embedding.view(self.num_frames, self.num_query_groups, -1, embedding.shape[1])
+            if self.training:
+                group = torch.arange(self.num_query_groups, device=embedding.device)
+                group = group.repeat_interleave(groups.shape[2]).repeat(self.num_frames)
+                mask = group[:, None] != group
+            else:
+                embedding = groups[:, 0].flatten(0, 1)
+        query_pos, query = embedding.expand(len(memory), -1, -1).chunk(2, -1)
+        references = self.reference_points_fc(query_pos).sigmoid()
+        queries = dict(query=query, query_pos=query_pos, reference_points=references)
+        return dict(memory=memory, query_mask=mask, **queries), {}
+
     def forward_decoder(
         self,
         query: Tensor,
@@ -171,6 +212,7 @@ class DeformableMaskDETR(DeformableDETR):
         reference_points: Tensor,
         spatial_shapes: tuple[tuple[int, int], ...],
         valid_ratios: Tensor,
+        query_mask: Tensor | None = None,
     ) -> dict:
         """Decode (B, T * Q, C) queries; see :class:`DeVISDecoder`."""
         states, boxes = self.decoder(
@@ -183,6 +225,7 @@ class DeformableMaskDETR(DeformableDETR):
             valid_ratios=valid_ratios,
             reg_branches=self.bbox_head.reg_branches,
             key_pos=memory_pos,
+            query_mask=query_mask,
         )
         return dict(hidden_states=states, references=[reference_points, *boxes])
 

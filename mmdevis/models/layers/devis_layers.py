@@ -168,6 +168,7 @@ class DeVISDecoder(DeformableDetrTransformerDecoder):
         valid_ratios: Tensor,
         reg_branches: nn.ModuleList,
         key_pos: Tensor | None = None,
+        query_mask: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Decode trajectories.
 
@@ -181,6 +182,7 @@ class DeVISDecoder(DeformableDetrTransformerDecoder):
             valid_ratios: (B, L, 2).
             reg_branches: One box branch per layer.
             key_pos: (B, T * N, C), positions of the pixels, for attention with keys.
+            query_mask: (T * Q, T * Q) bool, True where self-attention must not look, or None.
 
         Returns:
             - hidden states, (layers, B, T * Q, C)
@@ -195,6 +197,7 @@ class DeVISDecoder(DeformableDetrTransformerDecoder):
                 value=value,
                 query_pos=query_pos,
                 key_pos=key_pos,
+                self_attn_mask=query_mask,
                 key_padding_mask=key_padding_mask,
                 reference_points=reference_points[:, :, None] * ratios[:, None],
                 spatial_shapes=spatial_shapes,

@@ -66,15 +66,38 @@ class ClipHungarianAssigner:
             - (n,) matched trajectories, ascending
             - (n,) their instances, n = min(Q, G)
         """
+        return self.assign_sets(cls_scores[None], boxes[None], targets, img_shape)[0]
+
+    def assign_sets(
+        self, cls_scores: Tensor, boxes: Tensor, targets: ClipTargets, img_shape: tuple[int, int]
+    ) -> list[tuple[Tensor, Tensor]]:
+        """Match several sets of predictions, each with all instances.
+
+        Args:
+            cls_scores: (S, T, Q, classes) logits, such as those of S decoder layers.
+            boxes: (S, T, Q, 4) normalised cxcywh.
+            targets: G instances.
+            img_shape: As in :meth:`cost`.
+
+        Returns:
+            For each set the result of :meth:`assign`.
+        """
+        sets, count = cls_scores.shape[0], cls_scores.shape[2]
         if len(targets) == 0:
             empty = targets.labels.new_zeros(0)
-            return empty, empty
-        cost = self.cost(cls_scores, boxes, targets, img_shape)
+            return [(empty, empty)] * sets
+        joined = [x.transpose(0, 1).flatten(1, 2) for x in (cls_scores, boxes)]
+        cost = self.cost(*joined, targets, img_shape)
         # Diverged predictions still get some match, so that the check of the losses can name them.
-        cost = cost.nan_to_num(nan=1e6, posinf=1e6, neginf=-1e6)
-        queries, instances = linear_sum_assignment(cost.cpu().numpy())
+        cost = cost.nan_to_num(nan=1e6, posinf=1e6, neginf=-1e6).cpu().numpy()
         device = targets.labels.device
-        return torch.as_tensor(queries, device=device), torch.as_tensor(instances, device=device)
+        return [
+            tuple(
+                torch.as_tensor(rows, device=device)
+                for rows in linear_sum_assignment(cost[s * count : (s + 1) * count])
+            )
+            for s in range(sets)
+        ]
 
 
 def _to_xyxy(boxes: Tensor) -> Tensor:
