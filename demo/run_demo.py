@@ -91,16 +91,10 @@ def build_runner(args: argparse.Namespace, config: Path, minutes: float) -> Runn
 
 
 def start_from_images(video: Runner, images: Runner, classes: Sequence[str]) -> None:
-    """Give the video model what the image model learned (the paper's initialisation).
-
-    The queries of the image model serve every frame of the clip.
-    """
+    """Give the video model what the image model learned (the paper's initialisation)."""
     source = images.model.state_dict()
     video.model.init_weights()
-    state, _ = start_from_image(video.model, source, classes, classes)
-    state['query_embedding.weight'] = source['query_embedding.weight'].repeat(
-        video.model.num_frames, 1
-    )
+    state, _ = start_from_image(video.model, source, classes, classes, repeat_queries=True)
     video.model.load_state_dict(state)
     # Or the runner would initialise the weights again.
     video.model.init_weights = lambda: None

@@ -12,8 +12,9 @@ from mmdevis.models.layers import TemporalMultiScaleDeformableAttention
 from .classes import map_class_rows
 from .official import is_official, rename_official
 
+_QUERIES = 'query_embedding.weight'
 # Trained from scratch in the video model.
-_FRESH = ('query_embedding.weight', 'positional_encoding.temporal_embed')
+_FRESH = (_QUERIES, 'positional_encoding.temporal_embed')
 _CLASSES = 'bbox_head.cls_branches.'
 
 
@@ -85,6 +86,7 @@ def start_from_image(
     source: Mapping[str, Tensor],
     source_classes: Sequence[str] | None = None,
     target_classes: Sequence[str] | None = None,
+    repeat_queries: bool = False,
 ) -> tuple[dict[str, Tensor], StartReport]:
     """State dict of the video model with an image model's weights.
 
@@ -97,6 +99,9 @@ def start_from_image(
             MMDetection's Deformable DETR with box refinement, which has no mask head.
         source_classes: Names of its classes; None means COCO for 80 or 91 classes.
         target_classes: Names of the video data set's classes; None: the class head starts new.
+        repeat_queries: Let the image model's queries serve every frame, where there are as many as
+            the video model has for a frame. Short trainings gain by it; the paper's queries start
+            new.
 
     Returns:
         - the state dict, complete
@@ -133,6 +138,13 @@ def start_from_image(
                 continue
             result[name] = attentions[layer].temporal_from_spatial(spatial).to(fresh)
             report.from_spatial.append(name)
+        elif repeat_queries and name == _QUERIES and value is not None:
+            repeated = value.repeat(model.num_frames, 1)
+            if repeated.shape == fresh.shape:
+                result[name] = repeated
+                report.copied.append(name)
+            else:
+                report.fresh[name] = f'{len(value)} queries there, {len(fresh)} here'
         elif name in _FRESH:
             report.fresh[name] = 'belongs to clips'
         elif name.startswith(_CLASSES) and value is not None:

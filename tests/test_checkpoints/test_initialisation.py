@@ -70,6 +70,24 @@ def test_temporal_slots_repeat_the_spatial_projection(reduced):
         assert torch.equal(temporal, spatial.expand_as(temporal))
 
 
+@pytest.mark.parametrize('queries', [10, 12])
+def test_queries_of_images_can_serve_every_frame(reduced, queries):
+    name = 'query_embedding.weight'
+    model = reduced.model(VIDEO)  # 10 queries on each of 6 frames
+    given = image_state(reduced)
+    given[name] = given[name][:queries]
+    fresh = model.state_dict()[name].clone()
+    state, report = start_from_image(model, given, repeat_queries=True)
+    if queries == 10:
+        assert torch.equal(state[name].view(6, 10, -1), given[name].expand(6, -1, -1))
+        assert name in report.copied
+    else:
+        assert torch.equal(state[name], fresh)
+        assert '12 queries there, 60 here' in report.fresh[name]
+    state, _ = start_from_image(model, given)
+    assert torch.equal(state[name], fresh)
+
+
 @pytest.mark.parametrize('points', [2, 3])
 def test_fewer_temporal_points_take_the_first_ones(reduced, points):
     given = image_state(reduced)

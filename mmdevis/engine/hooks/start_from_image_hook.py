@@ -24,13 +24,20 @@ class StartFromImageHook(Hook):
             that the file exists; a warning says when it does not.
         map_classes: Take over the rows of the class head whose classes have the same name. False
             starts the class head new, as the release does.
+        repeat_queries: See :func:`mmdevis.checkpoints.start_from_image`.
     """
 
     priority = 'HIGH'
 
-    def __init__(self, checkpoint: str | None = None, map_classes: bool = True) -> None:
+    def __init__(
+        self,
+        checkpoint: str | None = None,
+        map_classes: bool = True,
+        repeat_queries: bool = False,
+    ) -> None:
         self.checkpoint = checkpoint
         self.map_classes = map_classes
+        self.repeat_queries = repeat_queries
         self._loaded = False
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
@@ -51,7 +58,11 @@ class StartFromImageHook(Hook):
         trained = (checkpoint.get('meta') or {}).get('dataset_meta') or {}
         wanted = runner.train_dataloader.dataset.metainfo.get('classes')
         checkpoint['state_dict'], report = start_from_image(
-            model, weights, trained.get('classes'), wanted if self.map_classes else None
+            model,
+            weights,
+            trained.get('classes'),
+            wanted if self.map_classes else None,
+            repeat_queries=self.repeat_queries,
         )
         print_log(f'Started from an image model:\n{report.describe()}', logger='current')
 
