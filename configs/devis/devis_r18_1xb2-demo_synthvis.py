@@ -6,14 +6,16 @@ num_classes = 6  # the demo makes data with fewer and says so to the model
 model = dict(
     num_frames=4,
     num_queries=40,  # 10 trajectories
+    num_query_groups=3,
     num_feature_levels=3,
     data_preprocessor=dict(mean=[114.0, 114.0, 114.0], std=[58.0, 58.0, 58.0]),
     backbone=dict(
         depth=18,
         base_channels=32,
+        deep_stem=True,
         frozen_stages=-1,
         norm_cfg=dict(type='BN', requires_grad=True),
-        norm_eval=False,
+        norm_eval=True,  # the few videos of a batch say little about all of them
         # Residual branches that start at zero learn late, and there is no time for late.
         zero_init_residual=False,
         init_cfg=None,
@@ -64,7 +66,7 @@ train_cfg = dict(
     _delete_=True, type='ReproducibleEpochLoop', max_epochs=max_epochs, val_interval=max_epochs
 )
 optim_wrapper = dict(
-    optimizer=dict(type='AdamW', lr=5e-4, weight_decay=1e-4),
+    optimizer=dict(type='AdamW', lr=5e-4, weight_decay=1e-4, fused=True),
     clip_grad=dict(max_norm=0.5, norm_type=2),
     paramwise_cfg=dict(
         custom_keys={

@@ -1,5 +1,7 @@
 # DeVIS on MobileNetV2 for small data sets of real frames in YouTube-VIS's format:
-#   VIS_DATA=path/to/data/ MOBILENETV2=path/to/weights.pth python tools/train.py THIS_FILE
+#   export VIS_DATA=path/to/data/ MOBILENETV2=path/to/weights.pth
+#   python tools/train.py configs/devis/devis_mobilenetv2_1xb8-1k-images_ytvis-style.py
+#   python tools/train.py configs/devis/devis_mobilenetv2_1xb2-2k_ytvis-style.py
 # VIS_DATA holds train.json, val.json and JPEGImages; MOBILENETV2 is an ImageNet checkpoint in
 # MMDetection's layout (leave it out to train from scratch).
 _base_ = './_base_/datasets/ytvis_style.py'
@@ -10,6 +12,7 @@ dims = 128
 model = dict(
     num_frames=4,
     num_queries=40,  # 10 trajectories
+    num_query_groups=3,
     num_feature_levels=3,
     backbone=dict(
         _delete_=True,
@@ -38,7 +41,13 @@ model = dict(
     bbox_head=dict(
         num_classes=7,
         embed_dims=dims,
-        mask_head=dict(embed_dims=dims, feature_channels=(dims, dims, 24)),
+        mask_head=dict(
+            embed_dims=dims, feature_channels=(dims, dims, 24), unit_attention=True
+        ),
+        # The transformer starts from scratch on few videos: every pixel teaches it.
+        pixel_classifier=dict(
+            type='PixelClassifier', embed_dims=dims, num_classes=7, loss_weight=2.0
+        ),
         loss_mask=dict(loss_weight=4.0),
         loss_dice=dict(loss_weight=4.0),
         aux_mask_layers=(),
@@ -47,7 +56,8 @@ model = dict(
     test_cfg=dict(max_per_clip=10, stride=3),
 )
 
-# Frames keep their size.
+# Small frames, for CPUs; masks are scored at the original size.
+resize = dict(type='Resize', scale=(224, 126), keep_ratio=True)
 train_pipeline = [
     dict(type='SampleClip'),
     dict(
@@ -56,23 +66,24 @@ train_pipeline = [
         transforms=[
             dict(type='LoadFrame'),
             dict(type='LoadTrackAnnotations', with_mask=True),
+            resize,
             dict(type='RandomFlip', prob=0.5),
             dict(type='RecomputeBoxesFromMasks'),
         ],
     ),
     dict(type='PackTrackInputs'),
 ]
-test_pipeline = [dict(type='PackLazyVideo', frame_pipeline=[dict(type='LoadFrame')])]
+test_pipeline = [dict(type='PackLazyVideo', frame_pipeline=[dict(type='LoadFrame'), resize])]
 train_dataloader = dict(batch_size=2, dataset=dict(num_frames=4, pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
 
-max_iters = 4000
+max_iters = 2000
 train_cfg = dict(
     _delete_=True, type='IterBasedTrainLoop', max_iters=max_iters, val_interval=max_iters
 )
 optim_wrapper = dict(
-    optimizer=dict(lr=5e-4),
+    optimizer=dict(lr=5e-4, fused=True),
     clip_grad=dict(max_norm=0.5, norm_type=2),
     paramwise_cfg=dict(custom_keys={'backbone': dict(lr_mult=0.2)}),
 )
@@ -82,4 +93,10 @@ param_scheduler = [
 ]
 log_processor = dict(by_epoch=False)
 default_hooks = dict(logger=dict(interval=50), checkpoint=dict(by_epoch=False, interval=500))
-custom_hooks = []
+custom_hooks = [
+    dict(
+        type='StartFromImageHook',
+        checkpoint='work_dirs/devis_mobilenetv2_1xb8-1k-images_ytvis-style/iter_1000.pth',
+        repeat_queries=True,
+    )
+]
