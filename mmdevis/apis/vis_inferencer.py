@@ -211,11 +211,10 @@ class VISInferencer:
         stream: VideoStream | None = None
         with ExitStack() as held:
             source = held.enter_context(open_frames(source))
-            frames: Iterable[_Frame] = map(prepare, _first(source, max_frames))
+            pictures = _first(source, max_frames)
+            frames: Iterable[_Frame] = map(prepare, pictures)
             if read_ahead:
-                frames = held.enter_context(
-                    ReadAhead(_first(source, max_frames), read_ahead, prepare)
-                )
+                frames = held.enter_context(ReadAhead(pictures, read_ahead, prepare))
             for frame in frames:
                 if stream is None:
                     stream = held.enter_context(open_stream(frame.img_shape, frame.ori_shape))
