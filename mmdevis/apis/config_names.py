@@ -43,7 +43,7 @@ def find_config(name: str | os.PathLike) -> Path:
             f'{Path(mmdevis.__file__).parent}. Give the path of a config file, or clone the '
             'project and install it from there with `pip install --no-deps -e .`'
         )
-    wanted = path if path.suffix == '.py' else path.with_name(f'{path.name}.py')
+    wanted = path if path.suffix == '.py' else path.parent / f'{path.name}.py'
     found, names = [], []
     for file in sorted(folder.rglob('*.py')):
         if '_base_' in file.parts:

@@ -205,7 +205,8 @@ class FakeCapture:
 
     def read(self):
         self.left -= 1
-        return self.left >= 0, np.full((4, 6, 3), self.left, np.uint8)
+        ready = self.left >= 0
+        return ready, np.full((4, 6, 3), self.left, np.uint8) if ready else None
 
     def get(self, prop):
         return -1.0 if prop == cv2.CAP_PROP_FRAME_COUNT else 30.0

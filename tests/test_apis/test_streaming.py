@@ -157,7 +157,7 @@ def assert_same_tracks(tracks, expected):
 
 
 # ---------------------------------------------------------------------------------- exact mode
-@pytest.mark.parametrize('num_frames, stride', [(t, s) for t in (2, 4, 6) for s in range(1, t)])
+@pytest.mark.parametrize('num_frames, stride', [(t, s) for t in (4, 6) for s in range(1, t)])
 def test_stream_is_bit_for_bit_the_whole_video_at_every_length(num_frames, stride):
     for length in range(1, 41):
         model = FakeModel(seed=length, most=3)

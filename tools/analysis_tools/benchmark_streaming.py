@@ -32,7 +32,10 @@ def build_parser() -> argparse.ArgumentParser:
         '--frames', type=int, nargs='+', default=[200, 2000], help='lengths of the videos'
     )
     parser.add_argument(
-        '--timed', type=int, default=200, help='frames at both ends of the longest whose time counts'
+        '--timed',
+        type=int,
+        default=200,
+        help='frames at both ends of the longest whose time counts',
     )
     parser.add_argument('--config', default='devis_r18_1xb2-demo_synthvis', help='file or name')
     parser.add_argument('--full', action='store_true', help='the model as it is, not reduced')
