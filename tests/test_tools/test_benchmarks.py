@@ -2,7 +2,6 @@
 
 import importlib.util
 import json
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,11 +16,10 @@ def load(name):
     return module
 
 
-def test_tracker(tmp_path, monkeypatch, capsys):
+def test_tracker(tmp_path, capsys):
     tool = load('benchmark_tracker')
     options = ['--tracks', '3', '--frames', '2', '--size', '12', '16', '--repeat', '1']
-    monkeypatch.setattr(sys, 'argv', ['x', *options, '--json', str(tmp_path / 'new/a.json')])
-    tool.main()
+    tool.main([*options, '--json', str(tmp_path / 'new/a.json')])
     figures = json.loads((tmp_path / 'new/a.json').read_text())
     assert figures['speedup'] == figures['pairwise_loop_s'] / figures['all_pairs_s']
     assert figures['max_difference'] < 1e-5

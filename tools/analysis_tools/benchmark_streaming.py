@@ -10,17 +10,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-# Nothing heavy is imported above: the peak memory of a process counts that of the one it came from.
+# Nothing heavy is imported above: this process only starts others and waits for them.
 
 MEBIBYTE = 2**20
 
@@ -124,15 +122,6 @@ def run_worker(length: int, argv: Sequence[str]) -> dict[str, float]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def write_json(path: Path, content: dict) -> None:
-    """Write ``content`` without ever leaving a broken file behind."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, suffix='.json')
-    with os.fdopen(handle, 'w') as file:
-        json.dump(content, file, indent=2)
-    os.replace(name, path)
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print and write; returns the exit status."""
     argv = sys.argv[1:] if argv is None else list(argv)
@@ -155,7 +144,9 @@ def main(argv: Sequence[str] | None = None) -> int:
                 f'{1e3 * last:.2f} ms, ratio {last / first:.3f}'
             )
     if args.json:
-        write_json(args.json, result)
+        from mmdevis.datasets.converters import write_json
+
+        write_json(result, args.json)
     return 0
 
 
