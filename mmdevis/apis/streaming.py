@@ -129,10 +129,8 @@ class VideoStream:
         self._frames.append(frame)
         self._num_seen = num_seen
         if not self._low_latency:
-            final_before = self.scheduler.final_before(num_seen)
-            if self._waiting:
-                final_before = min(final_before, self._waiting[0].plan.frame_indices[0])
-            self._final += self.tracker.advance(final_before)
+            # The tracker holds back what clips that wait for their batch are matched on.
+            self._final += self.tracker.advance(self.scheduler.final_before(num_seen))
         elif plan is not None:
             self._final += self.tracker.advance(plan.next_start)
         return self._take_final()

@@ -30,26 +30,31 @@ def test_streaming(tmp_path, monkeypatch, capsys):
     tool = load('benchmark_streaming')
     parse = tool.build_parser().parse_args
     # Processes of their own would each import everything again.
-    monkeypatch.setattr(tool, 'run_worker', lambda n, argv: tool.measure(n, parse(argv)))
+    monkeypatch.setattr(
+        tool, 'run_worker', lambda work, length, argv: tool.WORK[work](length, parse(argv))
+    )
     out = tmp_path / 'a.json'
     options = ['--frames', '8', '40', '--timed', '4', '--size', '16', '16', '--stride', '3']
     assert tool.main([*options, '--json', str(out)]) == 0
     figures = json.loads(out.read_text())
-    short, long = figures['runs']
+    short, long = figures['memory']
     assert (short['frames'], long['frames']) == (8, 40)
-    assert 'first_cpu_s' not in short and long['first_cpu_s'] > 0
     assert figures['peak_growth'] == pytest.approx(long['peak_bytes'] / short['peak_bytes'] - 1)
-    assert 'growth of the peak' in capsys.readouterr().out
+    timing = figures['time']
+    assert timing['frames'] == 40 and timing['first_cpu_s'] > 0
+    assert figures['wall_ratio'] == timing['last_wall_s'] / timing['first_wall_s']
+    printed = capsys.readouterr().out
+    assert 'growth of the peak' in printed and 'first and last 4 of 40' in printed
 
 
 def test_streaming_worker_prints_its_figures_last(monkeypatch, capsys):
     tool = load('benchmark_streaming')
-    monkeypatch.setattr(tool, 'measure', lambda length, args: {'frames': length})
-    assert tool.main(['--worker', '7']) == 0
+    monkeypatch.setitem(tool.WORK, 'time', lambda length, args: {'frames': length})
+    assert tool.main(['--worker', 'time', '7']) == 0
     assert json.loads(capsys.readouterr().out.splitlines()[-1]) == {'frames': 7}
 
 
 def test_streaming_worker_that_fails_is_told():
     tool = load('benchmark_streaming')
-    with pytest.raises(SystemExit, match="(?s)--worker 5 failed:.*invalid int value: 'one'"):
-        tool.run_worker(5, ['--size', 'one', '1'])
+    with pytest.raises(SystemExit, match="(?s)--worker time 5 failed:.*invalid int value: 'one'"):
+        tool.run_worker('time', 5, ['--size', 'one', '1'])

@@ -1,7 +1,8 @@
 """Measure whether a stream's memory and time per frame stay the same as the video gets longer.
 
-Each length runs in a process of its own, with a small untrained model and pictures of noise. Prints
-a table and, with `--json FILE`, writes it:
+Each length runs in a process of its own, with a small untrained model and pictures of noise; the
+time of the last frames of the longest video is taken in turns with that of the first ones. Prints
+the figures and, with `--json FILE`, writes them:
 
     python tools/analysis_tools/benchmark_streaming.py --frames 200 2000
 """
@@ -13,8 +14,10 @@ import json
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -33,7 +36,7 @@ def build_parser() -> argparse.ArgumentParser:
         '--timed',
         type=int,
         default=200,
-        help='frames at both ends of the longest whose time counts',
+        help='frames at both ends whose time counts',
     )
     parser.add_argument('--config', default='devis_r18_1xb2-demo_synthvis', help='file or name')
     parser.add_argument('--full', action='store_true', help='the model as it is, not reduced')
@@ -46,7 +49,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('--device', default='cpu')
     parser.add_argument('--threads', type=int, default=1, help="torch's CPU threads")
     parser.add_argument('--json', type=Path, help='also write the figures to this file')
-    parser.add_argument('--worker', type=int, help=argparse.SUPPRESS)
+    parser.add_argument('--worker', nargs=2, help=argparse.SUPPRESS)
     return parser
 
 
@@ -65,16 +68,8 @@ def peak_resident_bytes() -> int:
     raise RuntimeError('/proc/self/status has no VmHWM; this benchmark needs Linux')
 
 
-def measure(length: int, args: argparse.Namespace) -> dict[str, float]:
-    """Stream one video in this process.
-
-    Returns:
-        Peak resident memory in bytes, and the time that each of the timed frames took at the
-        beginning and at the end, in seconds: wall clock, and CPU time of this process (which other
-        programs on the machine disturb less).
-    """
-    import warnings
-
+def build(args: argparse.Namespace) -> tuple[Any, dict[str, Any]]:
+    """The inferencer, with random weights, and the options of its streams."""
     import torch
     from mmengine.config import Config
     from mmengine.logging import MMLogger
@@ -92,30 +87,59 @@ def measure(length: int, args: argparse.Namespace) -> dict[str, float]:
     with warnings.catch_warnings():
         warnings.filterwarnings('ignore', message='no weights are given')
         inferencer = VISInferencer(cfg, device=args.device)
-    marks = [(time.perf_counter(), time.process_time())]
-    for _ in inferencer.stream(
-        noise(length, args.size),
+    options = dict(
         stride=args.stride,
         latency=args.latency,
         batch_size=args.batch_size,
         max_missing=args.max_missing,
         keep_masks=not args.no_masks,
-    ):
-        marks.append((time.perf_counter(), time.process_time()))
-    result = {'frames': length, 'peak_bytes': peak_resident_bytes()}
-    # The first frames warm up, and the last clip comes at once with the end of the video.
-    skip = 4 * inferencer.model.num_frames
-    first, last = marks[skip : skip + args.timed + 1], marks[-skip - args.timed : -skip + 1]
-    if len(first) == args.timed + 1 and length >= 2 * (args.timed + skip):
-        for column, clock in enumerate(('wall', 'cpu')):
-            result[f'first_{clock}_s'] = (first[-1][column] - first[0][column]) / args.timed
-            result[f'last_{clock}_s'] = (last[-1][column] - last[0][column]) / args.timed
-    return result
+    )
+    return inferencer, options
 
 
-def run_worker(length: int, argv: Sequence[str]) -> dict[str, float]:
+def measure_memory(length: int, args: argparse.Namespace) -> dict[str, int]:
+    """Stream one video in this process; returns its peak resident memory."""
+    inferencer, options = build(args)
+    for _ in inferencer.stream(noise(length, args.size), **options):
+        pass
+    return {'frames': length, 'peak_bytes': peak_resident_bytes()}
+
+
+def measure_time(length: int, args: argparse.Namespace) -> dict[str, float]:
+    """Time the last frames of a long video and the first ones of another, in turns.
+
+    In turns, because on a machine with other work to do two times that are minutes apart cannot be
+    compared.
+
+    Returns:
+        Seconds per frame at both ends: wall clock, and CPU time of the thread that runs the model.
+    """
+    inferencer, options = build(args)
+    skip = 4 * inferencer.model.num_frames  # warming up; and the end, where a clip comes at once
+    streams = {
+        end: inferencer.stream(noise(length, args.size), **options) for end in ('first', 'last')
+    }
+    for end, count in (('last', length - args.timed - skip), ('first', skip)):
+        for _ in range(count):
+            next(streams[end])
+    total = dict.fromkeys(['first_wall_s', 'last_wall_s', 'first_cpu_s', 'last_cpu_s'], 0.0)
+    for _ in range(args.timed):
+        for end, stream in streams.items():
+            wall, cpu = time.perf_counter(), time.thread_time()
+            next(stream)
+            total[f'{end}_wall_s'] += time.perf_counter() - wall
+            total[f'{end}_cpu_s'] += time.thread_time() - cpu
+    for stream in streams.values():
+        stream.close()
+    return {'frames': length} | {key: value / args.timed for key, value in total.items()}
+
+
+WORK = {'memory': measure_memory, 'time': measure_time}
+
+
+def run_worker(work: str, length: int, argv: Sequence[str]) -> dict[str, float]:
     """Measure in a new process."""
-    command = [sys.executable, str(Path(__file__).resolve()), *argv, '--worker', str(length)]
+    command = [sys.executable, str(Path(__file__).resolve()), *argv, '--worker', work, str(length)]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f'{" ".join(command)} failed:\n{done.stderr}')
@@ -127,22 +151,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else list(argv)
     args = build_parser().parse_args(argv)
     if args.worker is not None:
-        print(json.dumps(measure(args.worker, args)))
+        work, length = args.worker
+        print(json.dumps(WORK[work](int(length), args)))
         return 0
-    runs = [run_worker(length, argv) for length in sorted(args.frames)]
-    growth = runs[-1]['peak_bytes'] / runs[0]['peak_bytes'] - 1
-    for run in runs:
+    memory = [run_worker('memory', length, argv) for length in sorted(args.frames)]
+    growth = memory[-1]['peak_bytes'] / memory[0]['peak_bytes'] - 1
+    for run in memory:
         print(f'{run["frames"]:>8} frames: peak {run["peak_bytes"] / MEBIBYTE:8.1f} MiB')
     print(f'growth of the peak: {100 * growth:+.2f} %')
-    result = {'runs': runs, 'peak_growth': growth}
+    timing = run_worker('time', max(args.frames), argv)
+    result = {'memory': memory, 'peak_growth': growth, 'time': timing}
     for clock in ('wall', 'cpu'):
-        if f'first_{clock}_s' in runs[-1]:
-            first, last = (runs[-1][f'{end}_{clock}_s'] for end in ('first', 'last'))
-            result[f'{clock}_ratio'] = last / first
-            print(
-                f'{clock} time per frame, first and last {args.timed}: {1e3 * first:.2f} and '
-                f'{1e3 * last:.2f} ms, ratio {last / first:.3f}'
-            )
+        first, last = (timing[f'{end}_{clock}_s'] for end in ('first', 'last'))
+        result[f'{clock}_ratio'] = last / first
+        print(
+            f'{clock} time per frame, first and last {args.timed} of {max(args.frames)}: '
+            f'{1e3 * first:.2f} and {1e3 * last:.2f} ms, ratio {last / first:.3f}'
+        )
     if args.json:
         from mmdevis.datasets.converters import write_json
 
