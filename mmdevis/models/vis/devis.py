@@ -12,6 +12,8 @@ from mmdevis.apis.streaming import VideoStream
 from mmdevis.structures import ClipPrediction
 from mmdevis.utils.losses import check_finite
 
+from ..dense_heads.deformable_mask_detr_head import Trajectories
+from ..dense_heads.devis_head import to_clip_prediction
 from ..detectors.deformable_mask_detr import DeformableMaskDETR, unpadded_samples
 from .track_results import add_tracks_to_sample
 
@@ -187,7 +189,6 @@ class DeVIS(DeformableMaskDETR):
         """Run one clip, (1, T, 3, H, W) normalised; see :meth:`predict_clips`."""
         return next(self.predict_clips(clip, [frame_indices], img_shape, out_shape))
 
-    @torch.no_grad()
     def predict_clips(
         self,
         clips: Tensor,
@@ -211,9 +212,40 @@ class DeVIS(DeformableMaskDETR):
         Yields:
             The K best trajectories of each clip. Masks at full size are made one clip at a time.
         """
+        shapes = tuple(clips.shape[-2:]), img_shape, out_shape
+        selected = self.select_clips(clips, img_shape, max_instances, dtype)
+        for numbers, found in zip(frame_indices, selected, strict=True):
+            yield to_clip_prediction(found, torch.as_tensor(numbers), *shapes)
+
+    def select_clip(
+        self, clip: Tensor, img_shape: tuple[int, int], max_instances: int | None = None
+    ) -> Trajectories:
+        """Run one clip, (1, T, 3, H, W) normalised; see :meth:`select_clips`."""
+        return next(self.select_clips(clip, img_shape, max_instances))
+
+    @torch.no_grad()
+    def select_clips(
+        self,
+        clips: Tensor,
+        img_shape: tuple[int, int],
+        max_instances: int | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> Iterator[Trajectories]:
+        """Run a batch of clips, and leave their masks at the size that the mask head gives.
+
+        Args:
+            clips: (B, T, 3, H, W) normalised, padded frames.
+            img_shape: (H, W) of the frames without padding.
+            max_instances: Pairs of trajectory and class to keep; None takes
+                ``test_cfg.max_per_clip``.
+            dtype: As for :meth:`predict_clips`.
+
+        Yields:
+            The best pairs of each clip; :func:`to_clip_prediction` makes a ``ClipPrediction`` of
+            them.
+        """
         self._check_clip(clips)
-        input_shape = tuple(clips.shape[-2:])
-        meta = dict(img_shape=img_shape, batch_input_shape=input_shape)
+        meta = dict(img_shape=img_shape, batch_input_shape=tuple(clips.shape[-2:]))
         frames = [DetDataSample(metainfo=meta) for _ in range(clips.shape[0] * self.num_frames)]
         # Entered anew for each step: between the steps the caller's code runs.
         autocast = partial(
@@ -222,18 +254,12 @@ class DeVIS(DeformableMaskDETR):
         with autocast():
             outputs = self.forward_clips(clips.flatten(0, 1), frames)
         outputs.pop('memory')
-        for index, numbers in enumerate(frame_indices):
+        for index in range(len(clips)):
             with autocast():
-                prediction = self.bbox_head.predict_clip(
-                    **outputs,
-                    frame_indices=torch.as_tensor(numbers),
-                    input_shape=input_shape,
-                    img_shape=img_shape,
-                    ori_shape=out_shape,
-                    index=index,
-                    max_instances=max_instances,
+                found = self.bbox_head.select_clip(
+                    **outputs, max_instances=max_instances, index=index
                 )
-            yield prediction
+            yield found
 
     def _check_clip(self, clips: Tensor) -> None:
         if clips.dim() != 5 or clips.shape[1] != self.num_frames:
