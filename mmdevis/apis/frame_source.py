@@ -6,6 +6,7 @@ import glob
 import math
 import os
 import re
+import threading
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,6 +20,9 @@ import numpy as np
 from mmdevis.datasets.transforms.load_frame import FrameError, LoadFrame
 
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff', '.ppm', '.pgm')
+
+# Seconds that closing waits for a camera or an address that does not answer.
+CLOSE_TIMEOUT = 5.0
 
 Source = str | os.PathLike | int | Iterable[np.ndarray | str | os.PathLike]
 
@@ -129,6 +133,9 @@ class CaptureSource(FrameSource):
             fps=float(fps) if math.isfinite(fps) and fps > 0 else None,
         )
         self._started = False
+        # OpenCV crashes when a capture is released while another thread reads from it.
+        self._reading = threading.Lock()
+        self._closing = False
 
     @staticmethod
     def _why_not(target: str | int) -> str:
@@ -150,7 +157,11 @@ class CaptureSource(FrameSource):
         while self._ready:
             count += 1
             yield frame
-            self._ready, frame = self._capture.read()
+            with self._reading:
+                if self._closing:
+                    self._capture.release()
+                    return
+                self._ready, frame = self._capture.read()
         if self.num_frames is not None and count < self.num_frames and not self._live:
             warnings.warn(
                 f'{self.where} says that it has {self.num_frames} frames, but only {count} can be '
@@ -159,8 +170,11 @@ class CaptureSource(FrameSource):
             )
 
     def close(self) -> None:
-        """Releases the file or camera."""
-        self._capture.release()
+        """Releases the file or camera; one that another thread reads from, after this frame."""
+        self._closing = True
+        if self._reading.acquire(timeout=CLOSE_TIMEOUT):
+            self._capture.release()
+            self._reading.release()
 
 
 class ItemSource(FrameSource):
@@ -241,8 +255,8 @@ def open_frames(source: Source) -> FrameSource:
     Args:
         source: Video file; folder of pictures (in natural order: 2 before 10); one picture; pattern
             of pictures like `'frames/*.jpg'`; list of paths; number of a camera, also as a string;
-            address that OpenCV opens (`rtsp://...`); array (T, H, W, 3), or any iterable of arrays
-            (H, W, 3), uint8 in BGR order.
+            address that OpenCV opens (`rtsp://...`); array (T, H, W, 3), any iterable of arrays
+            (H, W, 3), uint8 in BGR order, or what this function returned.
 
     Returns:
         The frames; iterate over it, inside `with` where the loop may end early.
@@ -256,6 +270,8 @@ def open_frames(source: Source) -> FrameSource:
         ...     for frame in frames:
         ...         show(frame)
     """
+    if isinstance(source, FrameSource):
+        return source
     if isinstance(source, (bool, bytes)) or source is None:
         raise TypeError(f'{source!r} is not a source of frames')
     if isinstance(source, int):

@@ -42,6 +42,20 @@ def encode_masks(masks: Tensor) -> list[RLE]:
     return [next(encoded) if full else dict(empty) for full in occupied.tolist()]
 
 
+def decode_masks(masks: list[RLE]) -> np.ndarray:
+    """Decode run-length masks of one size.
+
+    Args:
+        masks (list[RLE]): N masks.
+
+    Returns:
+        np.ndarray: (N, H, W) bool; (0, 0, 0) for no mask, whose size is not known.
+    """
+    if not masks:
+        return np.zeros((0, 0, 0), dtype=bool)
+    return coco_mask.decode(list(masks)).transpose(2, 0, 1).astype(bool)
+
+
 def rle_to_bboxes(masks: list[RLE]) -> Tensor:
     """Tight boxes of run-length masks.
 

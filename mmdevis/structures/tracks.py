@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import numpy as np
 from torch import Tensor
 
-from .rle import RLE, rle_to_bboxes
+from .rle import RLE, decode_masks, rle_to_bboxes
 
 
 @dataclass
@@ -41,6 +42,11 @@ class FrameTracks:
     def bboxes(self) -> Tensor:
         """(N, 4) float, tight boxes (x1, y1, x2, y2) of the masks in pixels."""
         return rle_to_bboxes(self.masks)
+
+    @property
+    def mask_arrays(self) -> np.ndarray:
+        """(N, H, W) bool, the masks decoded; (0, 0, 0) without a track."""
+        return decode_masks(self.masks)
 
 
 @dataclass

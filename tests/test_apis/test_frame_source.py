@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import cv2
@@ -189,6 +192,84 @@ def test_array_that_is_one_picture():
 def test_no_such_camera(camera):
     with pytest.raises(FrameError, match='camera 97 cannot be opened'):
         open_frames(camera)
+
+
+class FakeCapture:
+    """A camera with three frames."""
+
+    def __init__(self, target):
+        self.target, self.left, self.open = target, 3, True
+
+    def isOpened(self):  # noqa: N802 (OpenCV's name)
+        return self.open
+
+    def read(self):
+        self.left -= 1
+        ready = self.left >= 0
+        return ready, np.full((4, 6, 3), self.left, np.uint8) if ready else None
+
+    def get(self, prop):
+        return -1.0 if prop == cv2.CAP_PROP_FRAME_COUNT else 30.0
+
+    def release(self):
+        self.open = False
+
+
+@pytest.mark.parametrize('camera', [2, '2'])
+def test_camera(monkeypatch, camera):
+    monkeypatch.setattr(cv2, 'VideoCapture', FakeCapture)
+    with open_frames(camera) as source:
+        assert (source.num_frames, source.fps, source.name) == (None, 30, 'camera2')
+        assert [int(frame[0, 0, 0]) for frame in source] == [2, 1, 0]
+        assert source._capture.target == 2
+    assert released(source)
+
+
+class SilentHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+
+def test_address(tmp_path, arrays):
+    writer = cv2.VideoWriter(
+        str(tmp_path / 'clip.avi'), cv2.VideoWriter_fourcc(*'MJPG'), 10, (64, 48)
+    )
+    for frame in arrays:
+        writer.write(frame)
+    writer.release()
+    handler = functools.partial(SilentHandler, directory=tmp_path)
+    with ThreadingHTTPServer(('127.0.0.1', 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with open_frames(f'http://127.0.0.1:{server.server_port}/clip.avi') as source:
+            assert numbers(source) == list(range(NUM))
+        server.shutdown()
+
+
+def test_what_is_open_already_is_taken_as_it_is(folder):
+    source = open_frames(folder)
+    assert open_frames(source) is source
+
+
+def test_closing_waits_for_a_read_in_another_thread(monkeypatch):
+    inside, go_on = threading.Event(), threading.Event()
+
+    class SlowCapture(FakeCapture):
+        def read(self):
+            if self.left == 2:
+                inside.set()
+                go_on.wait()
+                assert self.open, 'released while it was read'
+            return super().read()
+
+    monkeypatch.setattr(cv2, 'VideoCapture', SlowCapture)
+    source, frames = open_frames(0), []
+    reader = threading.Thread(target=lambda: frames.extend(source))
+    reader.start()
+    inside.wait()
+    threading.Timer(0.1, go_on.set).start()
+    source.close()
+    reader.join()
+    assert released(source) and len(frames) == 2
 
 
 def released(source: CaptureSource) -> bool:

@@ -5,7 +5,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 
-from mmdevis.structures import ClipPrediction, FrameTracks, encode_masks, rle_to_bboxes
+from mmdevis.structures import (
+    ClipPrediction,
+    FrameTracks,
+    decode_masks,
+    encode_masks,
+    rle_to_bboxes,
+)
 
 
 def make_clip(num=3, length=4, rows=None, **changes):
@@ -30,6 +36,9 @@ def make_clip(num=3, length=4, rows=None, **changes):
 def test_encoding_decodes_to_the_same_masks(num, height, width, fill, seed):
     masks = torch.from_numpy(np.random.RandomState(seed).rand(num, height, width) < fill)
     encoded = encode_masks(masks)
+    decoded = decode_masks(encoded)
+    assert decoded.dtype == bool
+    assert np.array_equal(decoded, masks.numpy()) if num else decoded.shape == (0, 0, 0)
     assert len(encoded) == num
     for mask, rle in zip(masks, encoded):
         assert rle['size'] == [height, width] and isinstance(rle['counts'], bytes)

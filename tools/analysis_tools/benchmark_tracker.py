@@ -8,17 +8,15 @@ Prints a table and, with `--json FILE`, writes it:
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 import torch
 from torch import Tensor
 
+from mmdevis.datasets.converters import write_json
 from mmdevis.models.trackers import ClipCost, MultiCueClipTracker
 from mmdevis.models.trackers.observations import Observations
 from mmdevis.structures import ClipPrediction
@@ -26,7 +24,7 @@ from mmdevis.structures import ClipPrediction
 T = TypeVar('T')
 
 
-def parse_args() -> argparse.Namespace:
+def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--tracks', type=int, default=50, help='tracks, and instances of a clip')
@@ -37,7 +35,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--device', default='cpu')
     parser.add_argument('--threads', type=int, help="torch's CPU threads")
     parser.add_argument('--json', type=Path, help='also write the figures to this file')
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
 def random_observations(num: int, length: int, size: tuple[int, int], device: str) -> Observations:
@@ -137,18 +135,9 @@ def discs(num: int, length: int, size: tuple[int, int], device: str) -> Tensor:
     return masks
 
 
-def write_json(path: Path, content: dict) -> None:
-    """Write ``content`` without ever leaving a broken file behind."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, suffix='.json')
-    with os.fdopen(handle, 'w') as file:
-        json.dump(content, file, indent=2)
-    os.replace(name, path)
-
-
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Measure, print and write."""
-    args = parse_args()
+    args = parse_args(argv)
     if not 1 <= args.frames < args.num_frames:
         raise SystemExit(f'--frames must be in 1..{args.num_frames - 1} (--num-frames less one)')
     if args.threads:
@@ -178,7 +167,7 @@ def main() -> None:
     print(f'{"speed-up":<36}{result["speedup"]:>12.1f} x')
     print(f'{"largest difference of costs":<36}{result["max_difference"]:>12.1e}')
     if args.json:
-        write_json(args.json, result)
+        write_json(result, args.json)
 
 
 if __name__ == '__main__':

@@ -48,6 +48,8 @@ class MultiCueClipTracker:
             they are not used at all.
         match_threshold (float, optional): Pairs that cost more are never matched. None: off.
         birth_threshold (float): Instances whose mean score is lower start no track. 0: off.
+        death_threshold (float): Instances whose mean score is lower are not used: a track that only
+            they would continue ends, or is lost for re-identification. 0: off.
         reid_window (int): A track can be taken up again until this many frames after it was last
             seen, by the cost between its last sight and the first frame of instances that matched
             nothing. 0: off.
@@ -79,6 +81,7 @@ class MultiCueClipTracker:
         merge_ignored_frames: bool = True,
         match_threshold: float | None = None,
         birth_threshold: float = 0.0,
+        death_threshold: float = 0.0,
         reid_window: int = 0,
         reid_threshold: float = -1.0,
         max_missing: int | None = None,
@@ -102,6 +105,7 @@ class MultiCueClipTracker:
         self.merge_ignored_frames = merge_ignored_frames
         self.match_threshold = match_threshold
         self.birth_threshold = birth_threshold
+        self.death_threshold = death_threshold
         self.reid_window = reid_window
         self.reid_threshold = reid_threshold
         self.max_missing = max_missing
@@ -266,7 +270,9 @@ class MultiCueClipTracker:
         matchable = seen.select_frames(
             [column for column, frame in enumerate(seen.frames) if frame in counted]
         )
-        tracks, instances = common_frames(window, matchable)
+        mean_scores = seen.scores.mean(1)
+        alive = (mean_scores >= self.death_threshold).nonzero()[:, 0]
+        tracks, instances = common_frames(window, matchable.select_instances(alive))
         if len(tracks) and len(instances) and tracks.frames:
             cost, allowed = self.cost(tracks, instances)
             if not cost.isfinite().all():
@@ -280,13 +286,14 @@ class MultiCueClipTracker:
             if self.match_threshold is not None:
                 allowed &= cost <= self.match_threshold
             matched, which = assign(cost, allowed)
-            rows[which] = matched
-        free = (rows < 0).nonzero()[:, 0]
+            rows[alive[which]] = matched
+        free = alive[rows[alive] < 0]
         back, which = self._lost.match(matchable.select_instances(free), self.cost)
         returned = [self._lost.track_ids[position] for position in back.tolist()]
         rows[free[which]] = torch.arange(len(ids), len(ids) + len(returned))
         ids += returned
-        born = (rows < 0) & (seen.scores.mean(1) >= self.birth_threshold)
+        needed = max(self.birth_threshold, self.death_threshold)
+        born = (rows < 0) & (mean_scores >= needed)
         rows[born] = torch.arange(len(ids), len(ids) + int(born.sum()))
         ids += range(self._next_id, self._next_id + int(born.sum()))
         return ids, rows, set(returned)

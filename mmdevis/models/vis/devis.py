@@ -1,6 +1,7 @@
 """DeVIS, the video model (arXiv 2207.11103)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 
 import torch
 from mmdet.registry import MODELS, TASK_UTILS
@@ -11,6 +12,8 @@ from mmdevis.apis.streaming import VideoStream
 from mmdevis.structures import ClipPrediction
 from mmdevis.utils.losses import check_finite
 
+from ..dense_heads.deformable_mask_detr_head import Trajectories
+from ..dense_heads.devis_head import to_clip_prediction
 from ..detectors.deformable_mask_detr import DeformableMaskDETR, unpadded_samples
 from .track_results import add_tracks_to_sample
 
@@ -122,6 +125,10 @@ class DeVIS(DeformableMaskDETR):
         out_shape: tuple[int, int],
         normalised: bool = False,
         stride: int | None = None,
+        latency: str = 'exact',
+        batch_size: int = 1,
+        max_instances: int | None = None,
+        dtype: torch.dtype | None = None,
         **tracker_overrides,
     ) -> VideoStream:
         """Start tracking one video; the state lives in the returned stream.
@@ -132,26 +139,46 @@ class DeVIS(DeformableMaskDETR):
             normalised: Frames are normalised and padded float tensors (3, H, W); otherwise
                 uint8 tensors that still go through the data preprocessor.
             stride: Frames between clips; None takes ``test_cfg.stride``.
+            latency: 'exact' or 'low', see :class:`VideoStream`.
+            batch_size: Clips per forward pass.
+            max_instances: Top (trajectory, class) pairs per clip; None takes
+                ``test_cfg.max_per_clip``.
+            dtype: Half precision (autocast), ``torch.bfloat16`` or ``torch.float16``.
             **tracker_overrides: Arguments that replace those of the tracker's config.
 
         Returns:
             A stream that takes frames and gives what became final.
         """
+        if max_instances is not None and max_instances < 1:
+            raise ValueError(f'max_instances must be at least 1, got {max_instances}')
 
-        def predict_clip(frames: Sequence[Tensor], indices: Sequence[int]) -> ClipPrediction:
-            clip = (
+        def predict_clips(
+            clips: Sequence[Sequence[Tensor]], indices: Sequence[Sequence[int]]
+        ) -> Iterator[ClipPrediction]:
+            inputs = [
                 torch.stack(list(frames))[None]
                 if normalised
                 else self.data_preprocessor.clip(frames)
+                for frames in clips
+            ]
+            return self.predict_clips(
+                torch.cat(inputs), indices, img_shape, out_shape, max_instances, dtype
             )
-            return self.predict_clip(clip, indices, img_shape, out_shape)
+
+        def predict_clip(frames: Sequence[Tensor], indices: Sequence[int]) -> ClipPrediction:
+            return next(predict_clips([frames], [indices]))
 
         tracker = TASK_UTILS.build({**self.tracker_cfg, **tracker_overrides})
         return VideoStream(
-            predict_clip, tracker, self.num_frames, stride or self.test_cfg['stride']
+            predict_clip,
+            tracker,
+            self.num_frames,
+            self.test_cfg['stride'] if stride is None else stride,
+            latency,
+            batch_size,
+            predict_clips,
         )
 
-    @torch.no_grad()
     def predict_clip(
         self,
         clip: Tensor,
@@ -159,30 +186,80 @@ class DeVIS(DeformableMaskDETR):
         img_shape: tuple[int, int],
         out_shape: tuple[int, int],
     ) -> ClipPrediction:
-        """Run one clip.
+        """Run one clip, (1, T, 3, H, W) normalised; see :meth:`predict_clips`."""
+        return next(self.predict_clips(clip, [frame_indices], img_shape, out_shape))
+
+    def predict_clips(
+        self,
+        clips: Tensor,
+        frame_indices: Sequence[Sequence[int]],
+        img_shape: tuple[int, int],
+        out_shape: tuple[int, int],
+        max_instances: int | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> Iterator[ClipPrediction]:
+        """Run a batch of clips of one video.
 
         Args:
-            clip: (1, T, 3, H, W) normalised, padded frames.
-            frame_indices: T frame numbers in the video.
+            clips: (B, T, 3, H, W) normalised, padded frames.
+            frame_indices: For each of the B clips, T frame numbers in the video.
             img_shape: (H, W) of the frames without padding.
             out_shape: (H, W) wanted for the masks.
+            max_instances: K; None takes ``test_cfg.max_per_clip``.
+            dtype: Half precision for what autocast runs in it; scores, centres and masks are
+                float32 all the same.
 
-        Returns:
-            The best trajectories of the clip.
+        Yields:
+            The K best trajectories of each clip. Masks at full size are made one clip at a time.
         """
-        self._check_clip(clip)
-        input_shape = tuple(clip.shape[-2:])
-        meta = dict(img_shape=img_shape, batch_input_shape=input_shape)
-        frames = [DetDataSample(metainfo=meta) for _ in range(self.num_frames)]
-        outputs = self.forward_clips(clip.flatten(0, 1), frames)
-        outputs.pop('memory')
-        return self.bbox_head.predict_clip(
-            **outputs,
-            frame_indices=torch.as_tensor(frame_indices),
-            input_shape=input_shape,
-            img_shape=img_shape,
-            ori_shape=out_shape,
+        shapes = tuple(clips.shape[-2:]), img_shape, out_shape
+        selected = self.select_clips(clips, img_shape, max_instances, dtype)
+        for numbers, found in zip(frame_indices, selected, strict=True):
+            yield to_clip_prediction(found, torch.as_tensor(numbers), *shapes)
+
+    def select_clip(
+        self, clip: Tensor, img_shape: tuple[int, int], max_instances: int | None = None
+    ) -> Trajectories:
+        """Run one clip, (1, T, 3, H, W) normalised; see :meth:`select_clips`."""
+        return next(self.select_clips(clip, img_shape, max_instances))
+
+    @torch.no_grad()
+    def select_clips(
+        self,
+        clips: Tensor,
+        img_shape: tuple[int, int],
+        max_instances: int | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> Iterator[Trajectories]:
+        """Run a batch of clips, and leave their masks at the size that the mask head gives.
+
+        Args:
+            clips: (B, T, 3, H, W) normalised, padded frames.
+            img_shape: (H, W) of the frames without padding.
+            max_instances: Pairs of trajectory and class to keep; None takes
+                ``test_cfg.max_per_clip``.
+            dtype: As for :meth:`predict_clips`.
+
+        Yields:
+            The best pairs of each clip; :func:`to_clip_prediction` makes a ``ClipPrediction`` of
+            them.
+        """
+        self._check_clip(clips)
+        meta = dict(img_shape=img_shape, batch_input_shape=tuple(clips.shape[-2:]))
+        frames = [DetDataSample(metainfo=meta) for _ in range(clips.shape[0] * self.num_frames)]
+        # Entered anew for each step: between the steps the caller's code runs.
+        autocast = partial(
+            torch.autocast, clips.device.type, dtype=dtype, enabled=dtype is not None
         )
+        with autocast():
+            outputs = self.forward_clips(clips.flatten(0, 1), frames)
+        outputs.pop('memory')
+        for index in range(len(clips)):
+            with autocast():
+                found = self.bbox_head.select_clip(
+                    **outputs, max_instances=max_instances, index=index
+                )
+            yield found
 
     def _check_clip(self, clips: Tensor) -> None:
         if clips.dim() != 5 or clips.shape[1] != self.num_frames:

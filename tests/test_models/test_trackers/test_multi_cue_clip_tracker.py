@@ -132,6 +132,29 @@ def test_birth_threshold():
     assert [t.label for t in tracks] == [0] and len(frames) == 6
 
 
+@pytest.mark.parametrize(
+    'threshold, frames_of_b', [(0.0, 8), (0.19, 8), (0.21, 4)], ids=['off', 'below', 'above']
+)
+def test_death_threshold_ends_tracks_that_score_little(threshold, frames_of_b):
+    fading = (*B[:2], 0.2, 1)
+    clips = [make_clip(0, [A, B]), make_clip(2, [fading, A]), make_clip(4, [A, fading])]
+    _, tracks = run(MultiCueClipTracker(death_threshold=threshold), clips)
+    assert [len(t.segmentations) for t in tracks] == [8, frames_of_b]
+
+
+def test_what_scores_below_the_death_threshold_starts_no_track():
+    _, tracks = run(MultiCueClipTracker(death_threshold=0.6), [make_clip(0, [B, A])])
+    assert [t.label for t in tracks] == [0]
+
+
+def test_a_track_that_died_can_be_taken_up_again():
+    still, weak = (6.0, 0.0, 0.9, 0), (6.0, 0.0, 0.1, 0)
+    clips = [make_clip(start, [x]) for start, x in ((0, still), (2, weak), (4, weak), (6, still))]
+    for window, numbers in ((0, [0, 1]), (8, [0])):
+        tracker = MultiCueClipTracker(death_threshold=0.5, reid_window=window)
+        assert [t.track_id for t in run(tracker, clips)[1]] == numbers
+
+
 @pytest.mark.parametrize('window, same', [(0, False), (2, False), (3, True), (8, True)])
 def test_reidentification(window, same):
     still = (6.0, 0.0, 0.9, 0)
