@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from mmengine.config import Config, DictAction
 from mmengine.logging import MMLogger
 
 from mmdevis.apis.frame_source import FrameError, open_frames
@@ -57,6 +58,9 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--level', type=int, default=0, help='of that pixel, 0 is the finest')
     parser.add_argument('--class-names', nargs='+', help="default: the checkpoint's")
     parser.add_argument('--device', default='auto', help='cpu, cuda:0, ...; default: a GPU if any')
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE', help='config changes'
+    )
     return parser.parse_args(argv)
 
 
@@ -171,7 +175,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     # An untrained model would otherwise report how each of its parameters was initialised.
     MMLogger.get_current_instance().setLevel('WARNING')
     try:
-        inferencer = VISInferencer(args.config, args.weights, args.device)
+        cfg = Config.fromfile(args.config)
+        cfg.merge_from_dict(args.cfg_options or {})
+        inferencer = VISInferencer(cfg, args.weights, args.device)
         model = inferencer.model
         frames = read_clip(args.video, args.start, model.num_frames)
         pictures = [inferencer.resize(frame) for frame in frames]

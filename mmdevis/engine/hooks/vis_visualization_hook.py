@@ -110,7 +110,7 @@ class VISVisualizationHook(TrackVisualizationHook):
             data_batch: Not used.
             outputs: Predictions.
         """
-        self._after_iter(runner, outputs or [], runner.iter, None)
+        self._draw_videos(runner, outputs or [], runner.iter, None)
 
     def after_test_iter(
         self,
@@ -121,10 +121,10 @@ class VISVisualizationHook(TrackVisualizationHook):
     ) -> None:
         """Draw the videos of this batch, see `after_val_iter`."""
         folder = None if self.test_out_dir is None else Path(runner.log_dir, self.test_out_dir)
-        self._after_iter(runner, outputs or [], None, folder)
+        self._draw_videos(runner, outputs or [], None, folder)
 
     @master_only
-    def _after_iter(
+    def _draw_videos(
         self,
         runner: Any,
         outputs: Sequence[TrackDataSample],
