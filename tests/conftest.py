@@ -85,3 +85,11 @@ def demo_config(_demo_config: Config) -> Config:
     """The demo's config with a narrow model on the tiny SynthVIS; sets MMDetection's scope."""
     with DefaultScope.overwrite_default_scope('mmdet'):
         yield copy.deepcopy(_demo_config)
+
+
+@pytest.fixture(scope='session')
+def demo_config_file(_demo_config: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`demo_config` as a file."""
+    path = tmp_path_factory.mktemp('config') / 'devis_r18_1xb2-demo_synthvis.py'
+    _demo_config.dump(path)
+    return path

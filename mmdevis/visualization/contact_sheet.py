@@ -120,13 +120,24 @@ def contact_sheet(
         raise ValueError(f'pictures have different shapes: {sorted(shapes)}')
     height, width = pictures[0].shape[:2]
     if columns is None:
-        columns = math.ceil(math.sqrt(len(captions) * height / width))
+        columns = _square(len(captions), height, width)
     columns = max(1, min(columns, len(captions)))
     blocks = [_grid(group, captions, columns) for group in groups.values()]
     blocks = [_titled(block, title) for block, title in zip(blocks, groups)]
     gap = np.full((blocks[0].shape[0], 3 * _GAP, 3), _BACKGROUND, np.uint8)
     joined = [part for block in blocks for part in (gap, block)]
     return np.hstack(joined[1:])
+
+
+def _square(count: int, height: int, width: int) -> int:
+    """Columns of a grid that is about as wide as high and has few empty cells."""
+
+    def misfit(columns: int) -> float:
+        rows = math.ceil(count / columns)
+        empty = rows * columns - count
+        return abs(math.log(columns * width / (rows * height))) + empty / count
+
+    return min(range(1, count + 1), key=misfit)
 
 
 def _grid(pictures: Sequence[np.ndarray], captions: Sequence[str], columns: int) -> np.ndarray:

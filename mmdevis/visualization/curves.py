@@ -40,7 +40,7 @@ class TrainingLog:
         return list(found)
 
     def values(self, name: str) -> tuple[np.ndarray, np.ndarray]:
-        """Iterations (N,) and values (N,) of a loss or metric, without those that are not finite."""
+        """Iterations (N,) and values (N,) of a loss or metric, as far as they are finite."""
         records = self.train if any(name in r for r in self.train.values()) else self.metrics
         pairs = [(step, record[name]) for step, record in records.items() if name in record]
         pairs = [pair for pair in pairs if math.isfinite(pair[1])]

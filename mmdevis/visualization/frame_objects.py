@@ -33,8 +33,8 @@ def true_objects(sample: DetDataSample) -> InstanceData | None:
     """Ground truth of a frame.
 
     Args:
-        sample: The frame. Its `gt_instances` are taken if they have masks; otherwise the annotations
-            that the data set keeps for evaluation (`instances` in the metainfo).
+        sample: The frame. Its `gt_instances` are taken if they have masks; otherwise the
+            annotations that the data set keeps for evaluation (`instances` in the metainfo).
 
     Returns:
         `instances_id`, `labels` and `masks` (N), or None where nothing is known. A frame that is

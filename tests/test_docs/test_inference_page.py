@@ -6,6 +6,7 @@ import importlib.util
 import json
 import re
 import shlex
+import shutil
 from pathlib import Path
 from string import Template
 
@@ -43,7 +44,7 @@ def run(words: list[str]) -> None:
 
 
 @pytest.fixture
-def project(tmp_path, monkeypatch, demo_config, synthvis_root):
+def project(tmp_path, monkeypatch, demo_config, demo_config_file, synthvis_root):
     """What the demo leaves behind, tiny and untrained; the current folder."""
     demo = tmp_path / 'work_dirs/demo'
     for stem in (STEM, 'devis_r18_1xb16-demo-images_synthvis'):
@@ -51,9 +52,7 @@ def project(tmp_path, monkeypatch, demo_config, synthvis_root):
         logs.mkdir(parents=True)
         records = [dict(step=s, iter=s, loss=9.0 / s, loss_mask=1.0 / s) for s in range(1, 8)]
         (logs / 'scalars.json').write_text('\n'.join(map(json.dumps, records)))
-    demo_config.log_level = 'WARNING'
-    demo_config.visualizer.name = tmp_path.name
-    demo_config.dump(demo / STEM / f'{STEM}.py')
+    shutil.copy(demo_config_file, demo / STEM / f'{STEM}.py')
     model = MODELS.build(demo_config.model)
     classes = ('disc', 'triangle', 'ring', 'cross')
     state = dict(state_dict=model.state_dict(), meta=dict(dataset_meta=dict(classes=classes)))
@@ -81,10 +80,10 @@ def test_commands_of_the_page(project):
     assert len(list((made / 'test').glob('*/videos/video_*.png'))) == 2
     assert sorted(p.name for p in (made / 'tracks').iterdir()) == ['video_1.jpg', 'video_2.jpg']
     assert sorted(p.name for p in (made / 'attention').iterdir()) == [
-        'encoder.png',
-        'frames.png',
-        'layers.png',
-        'mask_attention.png',
+        'encoder.jpg',
+        'frames.jpg',
+        'layers.jpg',
+        'mask_attention.jpg',
     ]
     pictures = [p for p in made.rglob('*') if p.suffix in ('.png', '.jpg')]
     for picture in pictures:

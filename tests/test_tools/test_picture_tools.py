@@ -8,6 +8,7 @@ from pathlib import Path
 
 import cv2
 import pytest
+from mmengine.registry import DefaultScope
 
 ROOT = Path(__file__).parents[2]
 
@@ -26,10 +27,9 @@ browse, curves, tracks, attention = map(
 
 
 @pytest.fixture
-def config(demo_config, tmp_path):
-    path = tmp_path / 'config.py'
-    demo_config.dump(path)
-    return str(path)
+def config(demo_config_file):
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        yield str(demo_config_file)
 
 
 def read(folder):

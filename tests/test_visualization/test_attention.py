@@ -43,9 +43,7 @@ def randomise(module: nn.Module) -> nn.Module:
 def attention_layer(**options) -> TemporalMultiScaleDeformableAttention:
     arguments = dict(embed_dims=16, num_heads=2, num_levels=2, num_points=2, dropout=0.0)
     return randomise(
-        MODELS.build(
-            dict(type='TemporalMultiScaleDeformableAttention', **arguments, **options)
-        )
+        MODELS.build(dict(type='TemporalMultiScaleDeformableAttention', **arguments, **options))
     ).eval()
 
 
@@ -131,9 +129,7 @@ def test_recording_changes_nothing_and_ends(model, clip):
         recorded = model(clip, mode='tensor')
     assert all(torch.equal(plain[k], recorded[k]) for k in ('cls_scores', 'bbox_preds'))
     assert (len(record.encoder), len(record.decoder)) == (2, 3)
-    assert not any(
-        module._forward_hooks or module._forward_pre_hooks for module in model.modules()
-    )
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
 
 
 def test_recorded_calls_reproduce_the_layers_of_the_model(model, clip):
@@ -224,7 +220,9 @@ def test_wrong_input(model, clip):
 
 
 def test_attention_without_points_is_refused():
-    cfg = Config.fromfile(ROOT / 'configs/devis/ablations/vistr_r50-t6-4levels_4xb1-10e_youtubevis2019.py')
+    cfg = Config.fromfile(
+        ROOT / 'configs/devis/ablations/vistr_r50-t6-4levels_4xb1-10e_youtubevis2019.py'
+    )
     with pytest.raises(TypeError, match='ClipFullAttention, which has no sampling points'):
         AttentionRecorder(build_reduced(cfg))
 

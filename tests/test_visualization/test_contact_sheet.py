@@ -97,6 +97,12 @@ def test_frames_of_groups_stand_in_the_same_order_side_by_side():
         assert places == [[top, offset], [top, offset + 34], [top + 24, offset]]
 
 
+@pytest.mark.parametrize('count, expected', [(1, 1), (4, 2), (8, 2), (12, 3)])
+def test_grids_are_about_square_and_full(count, expected):
+    sheet = contact_sheet({'': [np.zeros((60, 100, 3), np.uint8)] * count}, [''] * count)
+    assert sheet.shape[1] == expected * 104 - 4
+
+
 def test_captions_and_titles_are_written():
     black = [np.zeros((40, 64, 3), np.uint8)] * 2
     sheet = contact_sheet({'title': black}, ['7', ''], columns=2)

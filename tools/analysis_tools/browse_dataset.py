@@ -30,9 +30,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('config', help='config with a data set of clips')
     parser.add_argument('--split', choices=['train', 'val', 'test'], default='train')
     parser.add_argument('--number', type=int, default=8, help='clips to draw')
-    parser.add_argument(
-        '--indices', type=int, nargs='+', help='which clips; default: random ones'
-    )
+    parser.add_argument('--indices', type=int, nargs='+', help='which clips; default: random ones')
     parser.add_argument(
         '--repeat', type=int, default=1, help='draw every clip so often, each augmented anew'
     )

@@ -26,8 +26,8 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         '--keys',
         nargs='+',
-        help='what to draw, such as loss_mask d0.loss_cls lr youtube_vis/AP; default: the losses of '
-        'the last decoder layer, and AP if there is one',
+        help='what to draw, such as loss_mask d0.loss_cls lr youtube_vis/AP; default: the losses '
+        'of the last decoder layer, and AP if there is one',
     )
     parser.add_argument('--legend', nargs='+', help='a name per run; default: its folder')
     parser.add_argument(

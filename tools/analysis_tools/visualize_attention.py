@@ -1,4 +1,4 @@
-"""Shows where a query of a clip looks: the paper's figures 2 and A.5, and the mask head's attention.
+"""Shows where a query of a clip looks, as the paper's figures 2 and A.5, and what masks attend to.
 
 python tools/analysis_tools/visualize_attention.py VIDEO CONFIG --weights CKPT --out FOLDER
 
@@ -44,6 +44,9 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('config', help='config of a video model')
     parser.add_argument('--weights', help='checkpoint; without it the model is untrained')
     parser.add_argument('--out', type=Path, required=True, help='folder for the pictures')
+    parser.add_argument(
+        '--format', default='png', choices=['png', 'jpg', 'pdf', 'svg'], help='of the pictures'
+    )
     parser.add_argument('--start', type=int, default=0, help='first frame of the clip')
     chosen = parser.add_mutually_exclusive_group()
     chosen.add_argument('--query', type=int, help='trajectory; default: the one that scores best')
@@ -164,7 +167,7 @@ def draw(
         )
     paths = []
     for name, figure in figures.items():
-        paths.append(args.out / f'{name}.png')
+        paths.append(args.out / f'{name}.{args.format}')
         save_figure(figure, paths[-1])
     return paths
 

@@ -46,7 +46,7 @@ class VISVisualizationHook(TrackVisualizationHook):
         score_thr: Tracks below are not drawn, 0..1.
         show: Show pictures in a window instead of storing them.
         wait_time: Seconds each is shown; 0 waits for a key.
-        test_out_dir: In testing, write pictures into this folder of the run's log folder, instead of
+        test_out_dir: In testing, write pictures into this folder of the run's log folder instead of
             the back ends.
         backend_args: How to read the pictures, as for `LoadFrame`.
         kind: 'sheet' or 'frames'.

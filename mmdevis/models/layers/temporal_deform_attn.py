@@ -104,9 +104,7 @@ class TemporalMultiScaleDeformableAttention(MultiScaleDeformableAttention):
         slots = slots[:, :, :, points].expand(-1, self.num_frames - 1, *([-1] * (slots.dim() - 2)))
         return slots.reshape(-1, *spatial.shape[1:])
 
-    def predict_samples(
-        self, query: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
+    def predict_samples(self, query: Tensor) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
         """Predict where queries look and how much each place counts.
 
         Args:
