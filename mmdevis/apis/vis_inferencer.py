@@ -74,17 +74,6 @@ class VISInferencer:
         self.model.to(self.device).eval()
         self._transform = _frame_transform(cfg)
 
-    def resize(self, frame: np.ndarray) -> np.ndarray:
-        """Apply the config's test transforms to one frame.
-
-        Args:
-            frame: uint8 (H, W, 3), BGR.
-
-        Returns:
-            uint8 (h, w, 3), BGR, as the data preprocessor takes it.
-        """
-        return self._transform(dict(img=frame, frame_id=0))['img']
-
     def __call__(self, source: Source, **options) -> VideoResult:
         """Track all objects of a video.
 

@@ -35,7 +35,8 @@ def commands() -> list[list[str]]:
 
 
 def run(words: list[str]) -> None:
-    """Runs a tool in this process."""
+    """Runs a tool in this process, on videos of 6 frames."""
+    words = ['2' if before == '--start' else word for before, word in zip(['', *words], words)]
     path = ROOT / words[0]
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from mmdet.registry import TRANSFORMS
 from mmengine.config import Config, DictAction
 from mmengine.logging import MMLogger
 
@@ -81,6 +82,23 @@ def read_clip(source: str, start: int, count: int) -> list[np.ndarray]:
             f'{start} on; choose another --start or a longer video'
         )
     return clip
+
+
+def as_tested(cfg: Config, frames: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Apply the config's test transforms to frames, without loading them.
+
+    Returns:
+        uint8 (h, w, 3) BGR each, as the data preprocessor takes them.
+    """
+    (pack,) = [t for t in cfg.test_dataloader.dataset.pipeline if t['type'] == 'PackLazyVideo']
+    _, *transforms = TRANSFORMS.build(pack).frame_pipeline.transforms
+    pictures = []
+    for frame in frames:
+        results = TRANSFORMS.build(dict(type='LoadImageFromNDArray'))(dict(img=frame))
+        for transform in transforms:
+            results = transform(results)
+        pictures.append(results['img'])
+    return pictures
 
 
 def label_of(args: argparse.Namespace, class_names: Sequence[str]) -> int | None:
@@ -183,7 +201,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         inferencer = VISInferencer(cfg, args.weights, args.device)
         model = inferencer.model
         frames = read_clip(args.video, args.start, model.num_frames)
-        pictures = [inferencer.resize(frame) for frame in frames]
+        pictures = as_tested(cfg, frames)
         clip = model.data_preprocessor.clip(
             [torch.from_numpy(picture.transpose(2, 0, 1).copy()) for picture in pictures]
         )

@@ -47,8 +47,8 @@ def sampling_figure(
     """Sampling points and reference points, a row per query and a column per frame.
 
     With queries of several frames as rows it is figure 2 of the paper, with several layers as rows
-    figure A.5. Colour and size of a point are its weight, relative to the largest of the row; the
-    number in a cell is the part of the attention that the frame gets. The white cross is the
+    figure A.5. Colour and size of a point are the root of its weight, relative to the largest of
+    the row; the number in a cell is the part of the attention that the frame gets. The white cross is the
     query's own reference point, the red dot the one that is used on that frame after alignment. The
     query's own frame has an orange border.
 
@@ -80,7 +80,8 @@ def _draw_samples(
     places = _array(samples.locations[row.frame, frame]).reshape(-1, 2) * scale - 0.5
     order = np.argsort(weights)
     order = order[weights[order] > 0]
-    strength = weights[order] / max(peak, 1e-12)
+    # Most points have little weight; the root keeps them visible.
+    strength = np.sqrt(weights[order] / max(peak, 1e-12))
     axes.scatter(
         *places[order].T,
         c=strength,
@@ -146,8 +147,8 @@ def mask_attention_figure(
             heat = value / peak
             axes.imshow(heat, cmap='inferno', vmin=0, vmax=1, alpha=np.clip(heat * 1.5, 0, 0.9))
     for axes, picture, mask in zip(grid[-1], frames, _array(attention.masks)):
-        _show(axes, picture[..., ::-1])
-        axes.imshow(np.ones_like(mask), cmap='spring', vmin=1, alpha=0.55 * (mask > 0.5))
+        _show(axes, _dimmed(picture))
+        axes.imshow(np.ones_like(mask), cmap='plasma', vmin=0, vmax=1, alpha=0.7 * (mask > 0.5))
     return figure
 
 
