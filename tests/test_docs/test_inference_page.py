@@ -51,7 +51,9 @@ def project(tmp_path, monkeypatch, demo_config, demo_config_file, synthvis_root)
     for stem in (STEM, 'devis_r18_1xb16-demo-images_synthvis'):
         logs = demo / stem / '20250101_000000/vis_data'
         logs.mkdir(parents=True)
-        records = [dict(step=s, iter=s, loss=9.0 / s, loss_mask=1.0 / s) for s in range(1, 8)]
+        records = [
+            dict(step=s, loss=9.0 / s, loss_cls=2.0 / s, loss_mask=1.0 / s) for s in range(1, 8)
+        ]
         (logs / 'scalars.json').write_text('\n'.join(map(json.dumps, records)))
     shutil.copy(demo_config_file, demo / STEM / f'{STEM}.py')
     model = MODELS.build(demo_config.model)

@@ -145,6 +145,13 @@ def draw(
     numbers = range(args.start, args.start + count)
     layer = in_range('--layer', args.layer, layers)
     frame = count // 2 if args.frame is None else in_range('--frame', args.frame, count)
+    pixel_rows = []
+    if args.pixel:
+        x, y = args.pixel
+        pixel_rows = [
+            SamplingRow(f'layer {i + 1}', attention.encoder_samples(x, y, args.level, i), frame)
+            for i in range(len(attention.record.encoder))
+        ]
     samples = [attention.decoder_samples(query, i) for i in range(layers)]
     boxes = attention.boxes[:, :, query]
     figures = {
@@ -171,15 +178,10 @@ def draw(
             pictures, attention.mask_attention(query), args.head, title, numbers
         ),
     }
-    if args.pixel:
-        x, y = args.pixel
-        depth = len(attention.record.encoder)
+    if pixel_rows:
         figures['encoder'] = sampling_figure(
             pictures,
-            [
-                SamplingRow(f'layer {i + 1}', attention.encoder_samples(x, y, args.level, i), frame)
-                for i in range(depth)
-            ],
+            pixel_rows,
             f'encoder, pixel at ({x:.2f}, {y:.2f}) of frame {numbers[frame]}, level {args.level}',
             numbers,
         )

@@ -48,9 +48,9 @@ def sampling_figure(
 
     With queries of several frames as rows it is figure 2 of the paper, with several layers as rows
     figure A.5. Colour and size of a point are the root of its weight, relative to the largest of
-    the row; the number in a cell is the part of the attention that the frame gets. The white cross is the
-    query's own reference point, the red dot the one that is used on that frame after alignment. The
-    query's own frame has an orange border.
+    the row; the number in a cell is the part of the attention that the frame gets. The white cross
+    is the query's own reference point, the red dot the one that is used on that frame after
+    alignment. The query's own frame has an orange border.
 
     Args:
         frames: T pictures (H, W, 3), uint8 BGR, without padding.
