@@ -25,8 +25,8 @@ def clip_sheet(
     """Draw a sample of a data set with its annotations.
 
     Args:
-        item: `inputs`, uint8 frames (T, 3, H, W) BGR after augmentation, an image (3, H, W), or a
-            lazily read video; and `data_samples`.
+        item: `inputs`, frames (T, 3, H, W) BGR after augmentation in 0..255 (other values are cut
+            off), an image (3, H, W), or a lazily read video; and `data_samples`.
         painter: Draws the objects.
         num_frames: At most so many, evenly spaced; None takes all.
         columns: Of the grid; None makes it about square.
@@ -34,9 +34,6 @@ def clip_sheet(
 
     Returns:
         The sheet, uint8 (h, w, 3) BGR, and what to call it, such as 'video_3'.
-
-    Raises:
-        ValueError: If the frames are not uint8: normalised pictures cannot be shown.
     """
     inputs, samples = item['inputs'], item['data_samples']
     if isinstance(samples, TrackDataSample):
@@ -63,8 +60,6 @@ def _objects(sample: DetDataSample) -> InstanceData:
 
 
 def _picture(frame: torch.Tensor) -> np.ndarray:
-    if frame.dtype != torch.uint8:
-        raise ValueError(
-            f'frames are {frame.dtype}, expected uint8: leave normalising to the data preprocessor'
-        )
+    # Distortions of colour leave float pictures whose values go beyond 0..255.
+    frame = frame.clamp(0, 255).to(torch.uint8)
     return np.ascontiguousarray(frame.permute(1, 2, 0).numpy())
