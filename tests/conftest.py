@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import random
+from pathlib import Path
 
 # Before torch and OpenCV start their thread pools: several test workers share few cores.
 os.environ.setdefault('OMP_NUM_THREADS', '1')
@@ -14,6 +16,8 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import settings
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
 
 torch.set_num_threads(1)
 
@@ -39,3 +43,53 @@ def seed() -> None:
     random.seed(0)
     np.random.seed(0)
     torch.manual_seed(0)
+
+
+SYNTHVIS_CLASSES = ('disc', 'triangle', 'ring', 'cross')
+
+
+@pytest.fixture(scope='session')
+def synthvis_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """SynthVIS with 2 training and 2 validation videos of 6 frames, 48 x 80."""
+    from mmdevis.datasets.synthvis import SynthVISConfig, generate_synthvis
+
+    root = tmp_path_factory.mktemp('data') / 'synthvis'
+    config = SynthVISConfig.preset(
+        'easy',
+        frames=6,
+        size=(48, 80),
+        classes=SYNTHVIS_CLASSES,
+        short_video_prob=0,
+        empty_frame_prob=0,
+    )
+    generate_synthvis(root, {'train': 2, 'valid': 2}, config, seed=0, workers=1, progress=False)
+    return root
+
+
+@pytest.fixture(scope='session')
+def _demo_config(synthvis_root: Path) -> Config:
+    from mmdevis.testing import reduce_model
+
+    path = Path(__file__).parents[1] / 'configs/devis/devis_r18_1xb2-demo_synthvis.py'
+    cfg = Config.fromfile(path)
+    for split in ('train', 'val', 'test'):
+        cfg[f'{split}_dataloader'].dataset.data_root = f'{synthvis_root}/'
+    cfg.model = reduce_model(cfg.model)
+    cfg.model.bbox_head.num_classes = len(SYNTHVIS_CLASSES)
+    cfg.model.bbox_head.pop('pixel_classifier')
+    return cfg
+
+
+@pytest.fixture
+def demo_config(_demo_config: Config) -> Config:
+    """The demo's config with a narrow model on the tiny SynthVIS; sets MMDetection's scope."""
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        yield copy.deepcopy(_demo_config)
+
+
+@pytest.fixture(scope='session')
+def demo_config_file(_demo_config: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`demo_config` as a file."""
+    path = tmp_path_factory.mktemp('config') / 'devis_r18_1xb2-demo_synthvis.py'
+    _demo_config.dump(path)
+    return path

@@ -5,9 +5,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-import cv2
 import numpy as np
-from pycocotools import mask as mask_utils
+
+from mmdevis.visualization.contact_sheet import draw_tile, write_caption
+from mmdevis.visualization.frame_objects import objects_of_records
+from mmdevis.visualization.track_painter import TrackPainter
 
 from .converters.ytvis import compress_mask
 from .errors import FrameError
@@ -119,7 +121,7 @@ def contact_sheet(
     Raises:
         FrameError: If a picture cannot be read.
     """
-    load = LoadFrame()
+    load, painter = LoadFrame(), TrackPainter(classes, draw_boxes=False)
     rows = []
     for video in videos:
         chosen = np.linspace(0, video['video_length'] - 1, columns).round().astype(int)
@@ -128,30 +130,8 @@ def contact_sheet(
             frame = video['images'][index]
             path = osp.join(folder, frame['file_name'])
             image = load(dict(frame, img_path=path))['img']
-            for instance in frame['instances']:
-                _draw(image, instance, classes[instance['bbox_label']])
-            height = max(1, round(tile_width * image.shape[0] / image.shape[1]))
-            tile = cv2.resize(image, (tile_width, height), interpolation=cv2.INTER_AREA)
-            _write(tile, f'{video["video_id"]}: {index}', (4, 12), (255, 255, 255))
+            tile = draw_tile(image, objects_of_records(frame['instances']), painter, tile_width)
+            write_caption(tile, f'{video["video_id"]}: {index}')
             tiles.append(tile)
         rows.append(np.hstack(tiles))
     return np.vstack(rows)
-
-
-def _draw(image: np.ndarray, instance: Mapping, name: str) -> None:
-    # Steps of the golden ratio keep the hues of neighbouring numbers apart.
-    hue = int(180 * (instance['instance_id'] * 0.618034 % 1))
-    pixel = cv2.cvtColor(np.uint8([[[hue, 220, 255]]]), cv2.COLOR_HSV2BGR)[0, 0]
-    mask = mask_utils.decode(instance['mask']) > 0
-    image[mask] = image[mask] // 2 + pixel // 2
-    outline, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-    colour = tuple(map(int, pixel))
-    cv2.drawContours(image, outline, -1, colour, 1)
-    x, y = (int(value) for value in instance['bbox'][:2])
-    _write(image, f'{instance["instance_id"]} {name}', (x, max(10, y - 2)), colour)
-
-
-def _write(image: np.ndarray, text: str, place: tuple[int, int], colour: tuple) -> None:
-    font = cv2.FONT_HERSHEY_SIMPLEX
-    cv2.putText(image, text, place, font, 0.4, (0, 0, 0), 3, cv2.LINE_AA)
-    cv2.putText(image, text, place, font, 0.4, colour, 1, cv2.LINE_AA)

@@ -8,6 +8,7 @@ from mmdet.structures import DetDataSample
 from mmdet.visualization import TrackLocalVisualizer
 from mmengine.structures import InstanceData
 
+from .frame_objects import true_objects
 from .track_painter import TrackPainter
 
 
@@ -59,20 +60,12 @@ class VISLocalVisualizer(TrackLocalVisualizer):
             draw_pred: Whether to draw the prediction.
             **kwargs: As in `TrackLocalVisualizer.add_datasample`.
         """
-        if (
-            draw_gt
-            and data_sample is not None
-            and 'masks' not in data_sample.get('gt_instances', InstanceData())
-        ):
-            instances = data_sample.metainfo.get('instances') or []
-            draw_gt = bool(instances)
-            if instances:
+        if draw_gt and data_sample is not None:
+            truth = true_objects(data_sample)
+            draw_gt = truth is not None and len(truth) > 0
+            if draw_gt:
                 data_sample = data_sample.clone()
-                data_sample.gt_instances = InstanceData(
-                    instances_id=np.array([i['instance_id'] for i in instances]),
-                    labels=np.array([i['bbox_label'] for i in instances]),
-                    masks=[i['mask'] for i in instances],
-                )
+                data_sample.gt_instances = truth
         super().add_datasample(name, image, data_sample, draw_gt, draw_pred, **kwargs)
 
     def _draw_instances(self, image: np.ndarray, instances: InstanceData) -> np.ndarray:
@@ -80,8 +73,8 @@ class VISLocalVisualizer(TrackLocalVisualizer):
 
         Args:
             image: uint8 (H, W, 3), RGB.
-            instances: `instances_id` or `instances_ids`, `labels` (N,), `masks` (N RLE dicts, bool
-                tensor (N, H, W) or `BitmapMasks`) and maybe `scores` (N,).
+            instances: `instances_id`, `labels` (N,), `masks` (N RLE dicts, bool tensor (N, H, W) or
+                `BitmapMasks`) and maybe `scores` (N,).
 
         Returns:
             uint8 RGB picture.
@@ -89,15 +82,11 @@ class VISLocalVisualizer(TrackLocalVisualizer):
         painter = TrackPainter(
             self.dataset_meta.get('classes') or (), alpha=self.alpha, min_side=self.min_side
         )
-        ids = instances.get('instances_id', instances.get('instances_ids'))
-        if ids is None:
-            ids = np.arange(len(instances))
-        masks = instances.masks
         drawn = painter.paint(
             np.ascontiguousarray(image[..., ::-1]),
-            ids,
+            instances.instances_id,
             instances.labels,
-            getattr(masks, 'masks', masks),
+            getattr(instances.masks, 'masks', instances.masks),
             instances.get('scores'),
         )
         return np.ascontiguousarray(drawn[..., ::-1])

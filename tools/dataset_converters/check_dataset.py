@@ -5,17 +5,15 @@ Ends with exit code 1 if something is wrong.
 
 import argparse
 import json
-import os
 from pathlib import Path
 
-import cv2
 from tqdm import tqdm
 
 from mmdevis.datasets.converters import ytvis_to_frames
-from mmdevis.datasets.errors import FrameError
 from mmdevis.datasets.inspection import check_pictures, contact_sheet, count, invisible_tracks
 from mmdevis.datasets.parsing import parse_videos, select_classes
 from mmdevis.datasets.validation import find_problems, is_per_frame
+from mmdevis.visualization.contact_sheet import write_picture
 
 
 def parse_args() -> argparse.Namespace:
@@ -68,19 +66,11 @@ def main() -> None:
     if args.sheet:
         try:
             sheet = contact_sheet(videos[: args.sheet_videos], str(args.images), classes)
-            _write_picture(sheet, args.sheet)
+            write_picture(sheet, args.sheet)
             print(f'{args.sheet}: annotations of {min(args.sheet_videos, len(videos))} videos.')
-        except (FrameError, ValueError) as error:
+        except (OSError, ValueError) as error:
             problems.append(f'No contact sheet: {error}')
     _report(problems)
-
-
-def _write_picture(image, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f'.{path.stem}.{os.getpid()}{path.suffix}')
-    if not cv2.imwrite(str(temporary), image):
-        raise SystemExit(f'{path} cannot be written.')
-    os.replace(temporary, path)
 
 
 def _report(problems: list[str]) -> None:

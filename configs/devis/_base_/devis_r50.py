@@ -40,6 +40,9 @@ model = dict(
     ),
 )
 
+# Draws with `default_hooks.visualization.draw=True`, and for tools/test.py --show-dir.
+default_hooks = dict(visualization=dict(type='VISVisualizationHook'))
+
 # Paper, appendix A: 1e-5 for the backbone (x 0.1, from MMDetection's config, as are the factors of
 # sampling offsets and reference points), 1e-4 for the rest, one clip on each of 4 GPUs.
 optim_wrapper = dict(optimizer=dict(lr=1e-4))

@@ -4,12 +4,14 @@ from .loss_curve_hook import LossCurveHook, draw_loss_curve, read_scalars
 from .progress_hook import ProgressBarHook
 from .start_from_image_hook import StartFromImageHook
 from .time_budget_hook import TimeBudgetHook
+from .vis_visualization_hook import VISVisualizationHook
 
 __all__ = [
     'LossCurveHook',
     'ProgressBarHook',
     'StartFromImageHook',
     'TimeBudgetHook',
+    'VISVisualizationHook',
     'draw_loss_curve',
     'read_scalars',
 ]

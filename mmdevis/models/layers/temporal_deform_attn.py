@@ -104,6 +104,28 @@ class TemporalMultiScaleDeformableAttention(MultiScaleDeformableAttention):
         slots = slots[:, :, :, points].expand(-1, self.num_frames - 1, *([-1] * (slots.dim() - 2)))
         return slots.reshape(-1, *spatial.shape[1:])
 
+    def predict_samples(self, query: Tensor) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
+        """Predict where queries look and how much each place counts.
+
+        Args:
+            query: (B, T, Q, C) with the positional part added.
+
+        Returns:
+            ``offsets``, ``logits``, ``temporal_offsets`` and ``temporal_logits`` as
+            :func:`mmdevis.ops.temporal_deform_attn` takes them; the last two are None without
+            temporal samples.
+        """
+        lead = (*query.shape[:3], self.num_heads)
+        levels, points = self.num_levels, self.num_points
+        offsets = self.sampling_offsets(query).view(*lead, levels, points, 2)
+        logits = self.attention_weights(query).view(*lead, levels, points)
+        if not self.has_temporal:
+            return offsets, logits, None, None
+        lead = (*lead, self.num_frames - 1, levels, self.num_temporal_points)
+        temporal_offsets = self.temporal_sampling_offsets(query).view(*lead, 2)
+        temporal_logits = self.temporal_attention_weights(query).view(*lead)
+        return offsets, logits, temporal_offsets, temporal_logits
+
     def forward(
         self,
         query: Tensor,
@@ -146,15 +168,7 @@ class TemporalMultiScaleDeformableAttention(MultiScaleDeformableAttention):
         value = value.view(batch, frames, -1, heads, value.shape[-1] // heads)
         query = query.view(batch, frames, -1, self.embed_dims)
         queries = query.shape[2]
-
-        lead = (batch, frames, queries, heads)
-        offsets = self.sampling_offsets(query).view(*lead, levels, self.num_points, 2)
-        logits = self.attention_weights(query).view(*lead, levels, self.num_points)
-        temporal_offsets = temporal_logits = None
-        if self.has_temporal:
-            lead = (*lead, frames - 1, levels, self.num_temporal_points)
-            temporal_offsets = self.temporal_sampling_offsets(query).view(*lead, 2)
-            temporal_logits = self.temporal_attention_weights(query).view(*lead)
+        offsets, logits, temporal_offsets, temporal_logits = self.predict_samples(query)
 
         output = temporal_deform_attn(
             value,

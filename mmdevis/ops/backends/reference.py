@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mmdevis.ops.layout import absolute_frames
 
-__all__ = ['attend']
+__all__ = ['attend', 'attend_at']
 
 
 def attend(
@@ -39,7 +39,27 @@ def attend(
         temporal_logits,
         instance_aware,
     )
-    batch, frames, queries, heads = offsets.shape[:4]
+    return attend_at(value, spatial_shapes, locations, weights)
+
+
+def attend_at(
+    value: Tensor,
+    spatial_shapes: tuple[tuple[int, int], ...],
+    locations: Tensor,
+    weights: Tensor,
+) -> Tensor:
+    """Attend to given places, those of :func:`mmdevis.ops.layout.absolute_frames`.
+
+    Args:
+        value: (B, T, N, M, D).
+        spatial_shapes: Height and width of every level.
+        locations: (B, T, Q, M, S, L, P, 2).
+        weights: (B, T, Q, M, S, L, P).
+
+    Returns:
+        (B, T, Q, M*D).
+    """
+    batch, frames, queries, heads = locations.shape[:4]
     if locations.shape[4] == 1:
         # Every query looks at its own frame only: frames are independent, hence part of the batch.
         value = value.flatten(0, 1).unsqueeze(1)
