@@ -17,7 +17,8 @@ def prepare_launch(cfg: Config, launcher: str) -> None:
     the processes are joined here, over gloo, and the model wrapper is told that it has no device.
 
     Args:
-        cfg: Config of the run; gets `launcher`, and on a CPU `model_wrapper_cfg`.
+        cfg: Config of the run; gets `launcher`, and on a CPU `model_wrapper_cfg` and the device of
+            a strategy's `model_wrapper`.
         launcher: `none`, `pytorch` (torchrun), `slurm` or `mpi`.
 
     Raises:
@@ -49,3 +50,5 @@ def prepare_launch(cfg: Config, launcher: str) -> None:
         find_unused_parameters=cfg.get('find_unused_parameters', False),
     )
     cfg.model_wrapper_cfg = dict(wrapper, device_ids=None)
+    if 'model_wrapper' in cfg.get('strategy', {}):
+        cfg.strategy.model_wrapper.setdefault('device_id', 'cpu')  # of FSDP

@@ -202,7 +202,17 @@ def no_machine(monkeypatch, tmp_path):
     monkeypatch.setattr(mmcv_wheel, 'install', install)
 
 
-STEPS = ['torch', 'build tools', 'mmengine', 'mmcv', 'mmdet', 'mmdevis', 'opencv', 'import']
+STEPS = [
+    'torch',
+    'build tools',
+    'mmengine',
+    'mmcv',
+    'mmdet',
+    'mmdevis',
+    'opencv',
+    'trackeval',
+    'import',
+]
 
 
 def test_second_set_up_has_nothing_to_do(fake, no_machine):

@@ -11,6 +11,8 @@ from mmdevis.apis.streaming import VideoStream
 from mmdevis.structures import ClipPrediction
 from mmdevis.utils.losses import check_finite
 
+from ..dense_heads.deformable_mask_detr_head import Trajectories
+from ..dense_heads.devis_head import to_clip_prediction
 from ..detectors.deformable_mask_detr import DeformableMaskDETR, unpadded_samples
 from .track_results import add_tracks_to_sample
 
@@ -170,19 +172,31 @@ class DeVIS(DeformableMaskDETR):
         Returns:
             The best trajectories of the clip.
         """
+        found = self.select_clip(clip, img_shape)
+        shapes = tuple(clip.shape[-2:]), img_shape, out_shape
+        return to_clip_prediction(found, torch.as_tensor(frame_indices), *shapes)
+
+    @torch.no_grad()
+    def select_clip(
+        self, clip: Tensor, img_shape: tuple[int, int], max_instances: int | None = None
+    ) -> Trajectories:
+        """Run one clip, and leave its masks at the size that the mask head gives.
+
+        Args:
+            clip: (1, T, 3, H, W) normalised, padded frames.
+            img_shape: (H, W) of the frames without padding.
+            max_instances: Pairs of trajectory and class to keep; None takes
+                ``test_cfg.max_per_clip``.
+
+        Returns:
+            The best pairs; :func:`to_clip_prediction` makes a ``ClipPrediction`` of them.
+        """
         self._check_clip(clip)
-        input_shape = tuple(clip.shape[-2:])
-        meta = dict(img_shape=img_shape, batch_input_shape=input_shape)
+        meta = dict(img_shape=img_shape, batch_input_shape=tuple(clip.shape[-2:]))
         frames = [DetDataSample(metainfo=meta) for _ in range(self.num_frames)]
         outputs = self.forward_clips(clip.flatten(0, 1), frames)
         outputs.pop('memory')
-        return self.bbox_head.predict_clip(
-            **outputs,
-            frame_indices=torch.as_tensor(frame_indices),
-            input_shape=input_shape,
-            img_shape=img_shape,
-            ori_shape=out_shape,
-        )
+        return self.bbox_head.select_clip(**outputs, max_instances=max_instances)
 
     def _check_clip(self, clips: Tensor) -> None:
         if clips.dim() != 5 or clips.shape[1] != self.num_frames:
