@@ -296,6 +296,23 @@ def test_opencv_without_libgl_is_replaced_by_its_headless_build(fake, no_machine
     assert environment.commands[-1][-1] == 'opencv-python-headless==4.12.0.88'
 
 
+def test_trackeval_never_brings_its_dependencies_and_holds_nothing_up(fake, no_machine, capsys):
+    environment = fake()
+    environment.broken.add('trackeval')
+    steps = setup_env.plan(environment, 'onedl', '', '')
+    trackeval = next(step for step in steps if step.name == 'trackeval')
+    assert not trackeval.usable()
+    trackeval.install()
+    assert '--no-deps' in environment.commands[-1] and environment.packages['trackeval']
+
+    def fail(*arguments, what, env=None):
+        raise SetupError('there is no network')
+
+    environment.pip = fail
+    trackeval.install()
+    assert 'HOTA' in capsys.readouterr().out
+
+
 def test_state_file_that_was_cut_means_nothing_is_finished(fake):
     environment = fake()
     environment.write_finished({'torch': {'request': '', 'installed': {}}})
