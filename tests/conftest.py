@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+from collections.abc import Iterator
 
 # Before torch and OpenCV start their thread pools: several test workers share few cores.
 os.environ.setdefault('OMP_NUM_THREADS', '1')
@@ -39,3 +40,11 @@ def seed() -> None:
     random.seed(0)
     np.random.seed(0)
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True, scope='session')
+def unformatted_configs() -> Iterator[None]:
+    """Leaves yapf out: MMEngine has it format the config four times per run, two seconds each."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr('yapf.yapflib.yapf_api.FormatCode', lambda text, **options: (text, True))
+        yield
