@@ -21,3 +21,9 @@ strategy = dict(
     state_dict_cfg='full',
 )
 optim_wrapper = dict(type='ShardedOptimWrapper')
+
+# All GPUs have to run the same number of forward passes, which videos of different lengths do not
+# allow: evaluate the checkpoint with the plain recipe.
+val_cfg = None
+val_dataloader = None
+val_evaluator = None

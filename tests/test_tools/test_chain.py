@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import uuid
 import zipfile
 from pathlib import Path
 
@@ -73,8 +74,9 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.setenv('COCO_ANN', 'annotations/train.json')
     monkeypatch.setenv('COCO_IMAGES', 'train/JPEGImages/')
     monkeypatch.setenv('VIS_DATA', 'data/')
-    Path('chain_image.py').write_text(IMAGE)
-    Path('chain_video.py').write_text(VIDEO)
+    for name, text in (('chain_image.py', IMAGE), ('chain_video.py', VIDEO)):
+        # MMEngine keeps visualisers, and where they write, by their name.
+        Path(name).write_text(f'{text}visualizer = dict(name={uuid.uuid4().hex!r})\n')
     return tmp_path
 
 

@@ -32,6 +32,7 @@ train_dataloader = dict(
         ann_file='annotations/train.json', data_prefix=dict(img_path='train/JPEGImages')
     ),
 )
+val_cfg = val_dataloader = val_evaluator = None
 train_cfg = dict(max_iters=2, val_interval=3)
 param_scheduler = []
 optim_wrapper = dict(optimizer=dict(_delete_=True, type='SGD', lr=0.01))
@@ -45,6 +46,7 @@ train_dataloader = dict(batch_size=1)
 runner_type = 'FlexibleRunner'
 strategy = {strategy}
 optim_wrapper = dict(type='ShardedOptimWrapper')
+val_cfg = val_dataloader = val_evaluator = None
 """
 
 
