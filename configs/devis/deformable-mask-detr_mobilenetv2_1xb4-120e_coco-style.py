@@ -4,7 +4,7 @@
 # an ImageNet checkpoint in MMDetection's layout (leave it out to train from scratch). For classes
 # of your own set both `num_classes`, and `metainfo` of both data sets. Training and evaluation
 # see the same images, so AP says how well these are learnt and nothing about others.
-# `devis_mobilenetv2_1xb2-4k_ytvis-style.py` can start from the result.
+# `devis_mobilenetv2_*_ytvis-style.py` can start from the result.
 _base_ = './_base_/datasets/coco_instance.py'
 
 data_root = '{{$COCO_DATA:data/my_images/}}'

@@ -14,6 +14,7 @@ from mmdevis.datasets.synthvis import SYNTHVIS_CLASSES, SynthVISConfig, generate
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / 'configs' / 'devis'
 NUM_CLASSES = len(SYNTHVIS_CLASSES)
+(BASE,) = CONFIGS.glob('devis_mobilenetv2_1xb2-*_ytvis-style.py')
 
 IMAGE = f"""
 _base_ = '{CONFIGS}/deformable-mask-detr_mobilenetv2_1xb4-120e_coco-style.py'
@@ -31,7 +32,7 @@ default_hooks = dict(checkpoint=dict(interval=1), logger=dict(interval=1))
 
 # Nothing moves, so that the weights can be compared with what training started from.
 VIDEO = f"""
-_base_ = '{CONFIGS}/devis_mobilenetv2_1xb2-4k_ytvis-style.py'
+_base_ = '{BASE}'
 model = dict(bbox_head=dict(num_classes={NUM_CLASSES}))
 train_dataloader = dict(
     num_workers=0,

@@ -18,10 +18,11 @@ from mmdevis.engine import ShardedOptimWrapper
 from mmdevis.engine.hooks.start_from_image_hook import _whole_model
 
 ROOT = Path(__file__).parents[2]
+(BASE,) = ROOT.glob('configs/devis/devis_mobilenetv2_1xb2-*_ytvis-style.py')
 FSDP = ROOT / 'configs/devis/devis_swin-l-p4-w12-384-in21k_4xb1-9e_youtubevis2019-fsdp.py'
 
 PLAIN = f"""
-_base_ = '{ROOT}/configs/devis/devis_mobilenetv2_1xb2-4k_ytvis-style.py'
+_base_ = '{BASE}'
 model = dict(bbox_head=dict(num_classes={len(SYNTHVIS_CLASSES)}))
 train_dataloader = dict(
     batch_size=2,
@@ -126,7 +127,7 @@ def test_starting_from_an_image_needs_parameters_of_their_full_shape(monkeypatch
         module = 'a model'
 
     class Runner:
-        cfg = Config.fromfile(ROOT / 'configs/devis/devis_mobilenetv2_1xb2-4k_ytvis-style.py')
+        cfg = Config.fromfile(BASE)
 
     register_all_modules(init_default_scope=True)
     runner = Runner()

@@ -17,9 +17,10 @@ from mmdevis.evaluation.clip_store import ClipStore, ClipStoreError
 from mmdevis.models.vis import DeVIS
 
 ROOT = Path(__file__).parents[2]
+(BASE,) = ROOT.glob('configs/devis/devis_mobilenetv2_1xb2-*_ytvis-style.py')
 
 CONFIG = f"""
-_base_ = '{ROOT}/configs/devis/devis_mobilenetv2_1xb2-4k_ytvis-style.py'
+_base_ = '{BASE}'
 model = dict(bbox_head=dict(num_classes={len(SYNTHVIS_CLASSES)}), num_frames=4)
 val_dataloader = dict(
     dataset=dict(
