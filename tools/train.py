@@ -7,6 +7,7 @@ from argparse import ArgumentParser, Namespace
 
 import torch
 from mmengine.config import Config
+from mmengine.registry import RUNNERS
 from mmengine.runner import Runner, find_latest_checkpoint
 
 from mmdevis.engine import prepare_launch
@@ -23,7 +24,12 @@ def parse_arguments(arguments: list[str] | None = None) -> Namespace:
     """
     parser = ArgumentParser(description='Train a model.')
     parser.add_argument('config', help='config file')
-    parser.add_argument('--amp', action='store_true', help='mixed precision (needs a GPU)')
+    parser.add_argument(
+        '--amp',
+        action='store_true',
+        help='mixed precision on a GPU: float16, or bfloat16 with '
+        '--cfg-options optim_wrapper.dtype=bfloat16',
+    )
     parser.add_argument(
         '--auto-scale-lr',
         action='store_true',
@@ -104,8 +110,10 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         cfg = build_config(parsed)
         prepare_launch(cfg, parsed.launcher)
-        runner = Runner.from_cfg(cfg)
-        check_start(runner, cfg)
+        # `runner_type='FlexibleRunner'` is for models spread over GPUs, see docs/large_models.md.
+        runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+        if isinstance(runner, Runner):  # the other one builds its model only while it starts
+            check_start(runner, cfg)
         runner.train()
     except (UsageError, CheckpointError, NonFiniteLossError) as error:
         print(f'error: {error}', file=sys.stderr)

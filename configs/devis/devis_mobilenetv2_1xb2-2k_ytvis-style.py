@@ -6,7 +6,7 @@
 # MMDetection's layout (leave it out to train from scratch).
 _base_ = './_base_/datasets/ytvis_style.py'
 
-backbone_weights = '{{$MOBILENETV2:}}'
+backbone_weights = '{{$MOBILENETV2:none}}'  # MMEngine knows no empty default
 dims = 128
 
 model = dict(
@@ -19,7 +19,9 @@ model = dict(
         type='MobileNetV2',
         out_indices=(1, 2, 4, 6),  # strides 4, 8, 16, 32
         norm_eval=True,
-        init_cfg=dict(type='Pretrained', checkpoint=backbone_weights) if backbone_weights else None,
+        init_cfg=None
+        if backbone_weights == 'none'
+        else dict(type='Pretrained', checkpoint=backbone_weights),
     ),
     neck=dict(in_channels=[32, 96, 320], out_channels=dims, num_outs=3),
     encoder=dict(

@@ -7,6 +7,7 @@ model = dict(
     num_queries=30,
     encoder=dict(with_cp=True),
     decoder=dict(with_cp=True),
+    bbox_head=dict(mask_head=dict(with_cp=True)),
     test_cfg=dict(stride=1),
 )
 

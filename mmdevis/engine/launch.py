@@ -17,7 +17,8 @@ def prepare_launch(cfg: Config, launcher: str) -> None:
     the processes are joined here, over gloo, and the model wrapper is told that it has no device.
 
     Args:
-        cfg: Config of the run; gets `launcher`, and on a CPU `model_wrapper_cfg`.
+        cfg: Config of the run; gets `launcher`, and on a CPU `model_wrapper_cfg` and the settings
+            of FSDP's `strategy` that are for GPUs.
         launcher: `none`, `pytorch` (torchrun), `slurm` or `mpi`.
 
     Raises:
@@ -49,3 +50,20 @@ def prepare_launch(cfg: Config, launcher: str) -> None:
         find_unused_parameters=cfg.get('find_unused_parameters', False),
     )
     cfg.model_wrapper_cfg = dict(wrapper, device_ids=None)
+    if cfg.get('strategy', {}).get('type') == 'FSDPStrategy':
+        _shard_on_cpu(cfg.strategy)
+
+
+def _shard_on_cpu(strategy: dict[str, Any]) -> None:
+    """Changes what FSDP would expect of a GPU."""
+    strategy.setdefault('model_wrapper', dict(type='MMFullyShardedDataParallel'))
+    strategy['model_wrapper'].setdefault('device_id', 'cpu')
+    if strategy.get('state_dict_cfg') == 'full':
+        # 'full' moves tensors to the CPU. Those that are there already would not be copied, and be
+        # read after FSDP has freed them.
+        options = dict(rank0_only=True, offload_to_cpu=False)
+        strategy['state_dict_cfg'] = dict(
+            state_dict_type='FULL_STATE_DICT',
+            state_dict_config=dict(type='FullStateDictConfig', **options),
+            optim_state_dict_config=dict(type='FullOptimStateDictConfig', **options),
+        )

@@ -6,6 +6,7 @@ import logging
 import torch
 from mmdet.registry import MODELS
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 from torch import nn
 
 # Width of the transformer in reduced models, and what follows from it.
@@ -62,11 +63,14 @@ def build_reduced(cfg: Config, seed: int = 0) -> nn.Module:
     torch.manual_seed(seed)
     model = MODELS.build(reduce_model(cfg.model))
     # MMEngine reports every parameter that it initialises, which takes longer than doing so.
-    logging.disable(logging.INFO)
+    # `logging.disable` would not do: MMEngine's loggers remember for good what it forbade.
+    logger = MMLogger.get_current_instance()
+    level = logger.level
+    logger.setLevel(logging.WARNING)
     try:
         model.init_weights()
     finally:
-        logging.disable(logging.NOTSET)
+        logger.setLevel(level)
     return model
 
 

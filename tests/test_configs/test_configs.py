@@ -10,11 +10,11 @@ from mmengine.config import Config
 from mmdevis.testing import build_reduced, random_clips
 
 ROOT = Path(__file__).parents[2] / 'configs' / 'devis'
-# The demo's and the one for small data sets are small already and have tests of their own.
+# The demo's and those for small data sets are small already and have tests of their own.
 NAMES = sorted(
     str(path.relative_to(ROOT))
     for path in ROOT.glob('**/*.py')
-    if '_base_' not in path.parts and 'synthvis' not in path.name and 'ytvis-style' not in path.name
+    if '_base_' not in path.parts and 'synthvis' not in path.name and '-style' not in path.name
 )
 VIDEO = [name for name in NAMES if 'mask-detr' not in name]
 IMAGE = [name for name in NAMES if 'mask-detr' in name]

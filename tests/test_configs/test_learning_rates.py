@@ -20,6 +20,8 @@ VIDEO = [
     f'devis_r50_4xb1-{schedule}-coco.py'
     for schedule in ('9e_youtubevis2019', '10e_youtubevis2021', '12e_ovis')
 ]
+# The same recipe, with another wrapper of the optimiser.
+VIDEO.append('devis_swin-l-p4-w12-384-in21k_4xb1-9e_youtubevis2019-fsdp.py')
 IMAGE = [
     f'deformable-mask-detr_{backbone}_8xb2-24e_coco.py'
     for backbone in ('r50', 'r101', 'swin-l-p4-w12-384-in21k')

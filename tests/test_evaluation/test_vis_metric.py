@@ -158,10 +158,12 @@ def test_no_predictions_score_zero(vis, make_metric):
 @pytest.fixture
 def log(caplog):
     logger = MMLogger.get_current_instance()
+    level = logger.level
+    logger.setLevel(logging.INFO)  # commands that ran before may have made it quiet
     logger.addHandler(caplog.handler)
-    with caplog.at_level(logging.INFO, logger.name):
-        yield caplog
+    yield caplog
     logger.removeHandler(caplog.handler)
+    logger.setLevel(level)
 
 
 def test_without_ground_truth_the_submission_is_written(vis, make_metric, tmp_path, log):

@@ -202,7 +202,17 @@ def no_machine(monkeypatch, tmp_path):
     monkeypatch.setattr(mmcv_wheel, 'install', install)
 
 
-STEPS = ['torch', 'build tools', 'mmengine', 'mmcv', 'mmdet', 'mmdevis', 'opencv', 'import']
+STEPS = [
+    'torch',
+    'build tools',
+    'mmengine',
+    'mmcv',
+    'mmdet',
+    'mmdevis',
+    'opencv',
+    'trackeval',
+    'import',
+]
 
 
 def test_second_set_up_has_nothing_to_do(fake, no_machine):
@@ -284,6 +294,23 @@ def test_opencv_without_libgl_is_replaced_by_its_headless_build(fake, no_machine
     with pytest.raises(SetupError, match='OpenCV does not load'):
         opencv.install()  # broken for good here; what was tried is what counts
     assert environment.commands[-1][-1] == 'opencv-python-headless==4.12.0.88'
+
+
+def test_trackeval_never_brings_its_dependencies_and_holds_nothing_up(fake, no_machine, capsys):
+    environment = fake()
+    environment.broken.add('trackeval')
+    steps = setup_env.plan(environment, 'onedl', '', '')
+    trackeval = next(step for step in steps if step.name == 'trackeval')
+    assert not trackeval.usable()
+    trackeval.install()
+    assert '--no-deps' in environment.commands[-1] and environment.packages['trackeval']
+
+    def fail(*arguments, what, env=None):
+        raise SetupError('there is no network')
+
+    environment.pip = fail
+    trackeval.install()
+    assert 'HOTA' in capsys.readouterr().out
 
 
 def test_state_file_that_was_cut_means_nothing_is_finished(fake):

@@ -39,6 +39,7 @@ from console import SetupError, run, say
 from environment import Environment, active_environment, create
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+TRACKEVAL = ('trackeval==1.3.0', 'tabulate==0.10.0')
 
 
 @dataclass
@@ -204,6 +205,15 @@ def plan(environment: Environment, brand: str, torch: str, device: str) -> list[
         if not opencv_usable():
             raise SetupError(f'OpenCV does not load: {environment.failure("import cv2")}')
 
+    def install_trackeval() -> None:
+        # Without its dependencies: it asks for a numpy that OpenCV's wheels refuse, and works with
+        # the one that is here. Only HOTA, CLEAR and identity metrics need it, so nothing else
+        # waits for it.
+        try:
+            install('--no-deps', *TRACKEVAL)
+        except SetupError as error:
+            say(f'TrackEval is missing, so HOTA, CLEAR and identity metrics are, too: {error}')
+
     project = hashlib.sha256((REPOSITORY / 'pyproject.toml').read_bytes()).hexdigest()[:16]
     tests = ('mmdevis', 'pytest', 'pytest-xdist', 'hypothesis', 'ruff')
     tools = ('setuptools', 'wheel')
@@ -225,6 +235,8 @@ def plan(environment: Environment, brand: str, torch: str, device: str) -> list[
              lambda: install('-e', f'{REPOSITORY}[dev]')),
         step('opencv', '', ('opencv-python', 'opencv-python-headless'), opencv_usable,
              install_opencv),
+        step('trackeval', ' '.join(TRACKEVAL), ('trackeval', 'tabulate'),
+             lambda: environment.succeeds('from trackeval import metrics'), install_trackeval),
         step('import', brand, (), lambda: False,
              lambda: run([environment.python, '-c', 'import mmdevis'], 'importing mmdevis')),
     ]  # fmt: skip

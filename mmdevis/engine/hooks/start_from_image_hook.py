@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from mmdet.registry import HOOKS
+from mmdet.registry import HOOKS, MODELS
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.runner import BaseLoop, Runner
+from torch import nn
 
 from mmdevis.utils.checkpoint import weights_of
 
@@ -50,7 +51,7 @@ class StartFromImageHook(Hook):
         from mmdevis.checkpoints import lacks_video_parts, start_from_image
 
         self._loaded = True
-        model = getattr(runner.model, 'module', runner.model)
+        model = _whole_model(runner)
         weights = weights_of(checkpoint.get('model', checkpoint))
         training = isinstance(getattr(runner, '_train_loop', None), BaseLoop)
         if not training or runner.cfg.get('resume') or not lacks_video_parts(weights, model):
@@ -80,3 +81,15 @@ class StartFromImageHook(Hook):
             logger='current',
             level=30,
         )
+
+
+def _whole_model(runner: Runner) -> nn.Module:
+    """The model with parameters of their full shape, without its wrapper."""
+    if not hasattr(runner.model, 'summon_full_params'):
+        return getattr(runner.model, 'module', runner.model)
+    # FSDP: each process has a part of every parameter, so another model stands in.
+    cfg = runner.cfg.model.copy()
+    cfg.backbone.init_cfg = None
+    model = MODELS.build(cfg)
+    model.init_weights()
+    return model

@@ -13,6 +13,8 @@ from mmdet.utils import reduce_mean
 from mmengine.structures import InstanceData
 from torch import Tensor
 
+from mmdevis.utils.precision import at_least_float32
+
 from ..task_modules.clip_targets import ClipTargets, build_clip_targets
 
 
@@ -151,7 +153,7 @@ class DeformableMaskDETRHead(DeformableDETRHead):
             - (layers, B, T * Q, 4) normalised cxcywh
         """
         logits = [branch(state) for branch, state in zip(self.cls_branches, hidden_states)]
-        return torch.stack(logits), torch.stack(list(references[1:]))
+        return at_least_float32(torch.stack(logits)), torch.stack(list(references[1:]))
 
     def loss(
         self,
@@ -287,6 +289,7 @@ class DeformableMaskDETRHead(DeformableDETRHead):
         if not self.only_matched_masks:
             count = embeddings[0].shape[1]
             logits = logits[torch.cat([b * count + matched for b, matched in enumerate(queries)])]
+        logits = at_least_float32(logits)
         logits = F.interpolate(logits, size=wanted.shape[-2:], mode='bilinear', align_corners=False)
         logits = logits.flatten(0, 1).flatten(1)
         wanted = wanted.flatten(0, 1).flatten(1).to(logits)

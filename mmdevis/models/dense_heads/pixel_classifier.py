@@ -8,6 +8,8 @@ from mmdet.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from mmdevis.utils.precision import at_least_float32
+
 from ..task_modules.clip_targets import ClipTargets
 
 
@@ -50,7 +52,8 @@ class PixelClassifier(BaseModule):
         Returns:
             Scalar, the weighted mean over all pixels.
         """
-        logits = self.predictor(feature.flatten(0, 1)).unflatten(0, feature.shape[:2])
+        logits = at_least_float32(self.predictor(feature.flatten(0, 1)))
+        logits = logits.unflatten(0, feature.shape[:2])
         labels = torch.full(
             (*logits.shape[:2], *logits.shape[-2:]), self.num_classes, device=logits.device
         )

@@ -15,6 +15,8 @@ from mmengine.model import ModuleList
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from mmdevis.utils.precision import at_least_float32
+
 SpatialShapes = tuple[tuple[int, int], ...]
 
 
@@ -189,6 +191,7 @@ class DeVISDecoder(DeformableDetrTransformerDecoder):
             - refined references, i.e. the boxes of every layer, (layers, B, T * Q, 4) cxcywh
         """
         states, boxes = [], []
+        reference_points = at_least_float32(reference_points)
         for layer, branch in zip(self.layers, reg_branches):
             ratios = valid_ratios
             if reference_points.shape[-1] == 4:
@@ -206,7 +209,7 @@ class DeVISDecoder(DeformableDetrTransformerDecoder):
                 query = checkpoint(layer, query, use_reentrant=False, **options)
             else:
                 query = layer(query, **options)
-            delta = branch(query)
+            delta = at_least_float32(branch(query))
             anchor = inverse_sigmoid(reference_points)
             if anchor.shape[-1] == 2:
                 anchor = torch.cat([anchor, torch.zeros_like(anchor)], -1)

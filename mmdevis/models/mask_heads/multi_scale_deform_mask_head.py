@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from mmdet.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from .modulated_deform_conv import OffsetModulatedDeformConv
 
@@ -79,6 +80,7 @@ class MultiScaleDeformMaskHead(BaseModule):
             the features; a model trained from scratch then takes long to use them.
         encoded_features: Take the finer maps from the encoder where it has them (final model);
             otherwise the raw backbone maps (DETR's head).
+        with_cp: Recompute each stage in the backward pass to save memory.
 
     Raises:
         ValueError: If ``num_attention_levels`` is not in 1..len(feature_channels).
@@ -95,9 +97,11 @@ class MultiScaleDeformMaskHead(BaseModule):
         encoded_features: bool = True,
         unit_attention: bool = False,
         num_groups: int = 8,
+        with_cp: bool = False,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg=init_cfg)
+        self.with_cp = with_cp
         stages = len(feature_channels)
         if not 1 <= num_attention_levels <= stages:
             raise ValueError(
@@ -205,18 +209,24 @@ class MultiScaleDeformMaskHead(BaseModule):
         if self.unit_attention:
             maps = [m * m[0].numel() for m in maps]
 
-        x = self.stem(torch.cat([coarse[frame], maps[0]], 1))
+        x = self._stage(self.stem, torch.cat([coarse[frame], maps[0]], 1))
         for i, (adapter, block, feature) in enumerate(zip(self.adapters, self.blocks, finer)):
             x = F.interpolate(x, size=feature.shape[-2:], mode='nearest')
             # The adapter runs once for each frame; instances share its result.
             x = x + adapter(feature)[frame]
             if i + 1 < len(maps):
                 x = torch.cat([x, maps[i + 1]], 1)
-            x = block(x)
+            x = self._stage(block, x)
         if self.temporal_conv:
             x = x[by_instance].unflatten(0, (-1, frames)).transpose(1, 2)
-            return self.predictor(x)[:, 0]
-        return self.predictor(x)[by_instance].unflatten(0, (-1, frames))[:, :, 0]
+            return self._stage(self.predictor, x)[:, 0]
+        x = self._stage(self.predictor, x)
+        return x[by_instance].unflatten(0, (-1, frames))[:, :, 0]
+
+    def _stage(self, stage: nn.Module, x: Tensor) -> Tensor:
+        if self.with_cp and torch.is_grad_enabled():
+            return checkpoint(stage, x, use_reentrant=False)
+        return stage(x)
 
 
 def _stack_instances(queries: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -43,6 +43,7 @@ class MultiCueClipTracker:
         final_score_policy (str): 'mean' or 'median'.
         min_frame_score (float): A track has no mask in frames that score less.
         min_track_score (float): Finished tracks that score this or less are dropped.
+        mask_threshold (float): Probability, 0..1, above which a pixel belongs to a final mask.
         merge_ignored_frames (bool): Leading frames of the last clip that are ignored for matching
             (``ClipPrediction.num_ignored``) still replace predictions with lower scores. False:
             they are not used at all.
@@ -78,6 +79,7 @@ class MultiCueClipTracker:
         final_score_policy: str = 'mean',
         min_frame_score: float = 0.001,
         min_track_score: float = 0.002,
+        mask_threshold: float = 0.5,
         merge_ignored_frames: bool = True,
         match_threshold: float | None = None,
         birth_threshold: float = 0.0,
@@ -102,6 +104,7 @@ class MultiCueClipTracker:
         self.final_score_policy = final_score_policy
         self.min_frame_score = min_frame_score
         self.min_track_score = min_track_score
+        self.mask_threshold = mask_threshold
         self.merge_ignored_frames = merge_ignored_frames
         self.match_threshold = match_threshold
         self.birth_threshold = birth_threshold
@@ -124,6 +127,7 @@ class MultiCueClipTracker:
             self.min_frame_score,
             self.min_track_score,
             self.max_missing,
+            self.mask_threshold,
         )
         self._next_id = 0
         self._last_start: int | None = None

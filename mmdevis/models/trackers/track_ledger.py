@@ -12,8 +12,6 @@ from .clip_merging import MergedWindow
 from .observations import Observations
 from .track_record import KeptPrediction, TrackRecord
 
-MASK_THRESHOLD = 0.5
-
 # Frame number -> track number -> what is kept of the track in the frame.
 Frames = dict[int, dict[int, KeptPrediction]]
 
@@ -28,6 +26,7 @@ class TrackLedger:
         min_frame_score (float): Predictions that score less are left out.
         min_track_score (float): Finished tracks that score this or less are dropped.
         max_missing (int, optional): Frames after which an unseen track is finished.
+        mask_threshold (float): Pixels above it, of 0..1, belong to a mask.
     """
 
     def __init__(
@@ -38,8 +37,10 @@ class TrackLedger:
         min_frame_score: float,
         min_track_score: float,
         max_missing: int | None,
+        mask_threshold: float,
     ) -> None:
         self.min_frame_score = min_frame_score
+        self._mask_threshold = mask_threshold
         self._min_track_score = min_track_score
         self._max_missing = max_missing
         self._record_settings = (class_policy, score_policy, keep_segmentations)
@@ -75,7 +76,7 @@ class TrackLedger:
                 and (track_ids[row] not in before or score > before[track_ids[row]].score)
             ]
             rows = clip.rows[better, column].to(clip.masks.device)
-            encoded = encode_masks(clip.masks[column][rows] > MASK_THRESHOLD)
+            encoded = encode_masks(clip.masks[column][rows] > self._mask_threshold)
             result[frame] = before | {
                 track_ids[row]: KeptPrediction(
                     float(clip.scores[row, column]), int(clip.labels[row, column]), mask
@@ -100,7 +101,7 @@ class TrackLedger:
             kept = merged.valid[:, column] & (merged.scores[:, column] >= self.min_frame_score)
             rows = kept.nonzero()[:, 0]
             codes, which = merged.codes[rows, column].unique(return_inverse=True)
-            binary = [merged.mask(column, code) > MASK_THRESHOLD for code in codes.tolist()]
+            binary = [merged.mask(column, code) > self._mask_threshold for code in codes.tolist()]
             masks = encode_masks(torch.stack(binary)) if binary else []
             scores, labels = merged.scores[rows, column], merged.labels[rows, column]
             result[merged.frames[column]] = {

@@ -1,0 +1,13 @@
+"""What must not be rounded under mixed precision."""
+
+import torch
+from torch import Tensor
+
+
+def at_least_float32(x: Tensor) -> Tensor:
+    """The tensor in float32, or as it is if its dtype is wider.
+
+    Boxes need it (a bfloat16 near 0.5 is a step of 1/256, two pixels of 640), and so do losses:
+    sums over pixels overflow float16, and mmcv's focal loss does not know bfloat16.
+    """
+    return x.to(torch.promote_types(x.dtype, torch.float32))
