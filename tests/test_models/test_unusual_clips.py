@@ -23,7 +23,9 @@ register_all_modules(init_default_scope=True)
 @pytest.fixture(scope='module', params=[DEMO, PAPER])
 def model(request):
     cfg = Config.fromfile(CONFIGS / request.param)
-    cfg.merge_from_dict({'model.num_frames': 3, 'model.num_queries': 15, 'model.test_cfg.stride': 2})
+    cfg.merge_from_dict(
+        {'model.num_frames': 3, 'model.num_queries': 15, 'model.test_cfg.stride': 2}
+    )
     return build_reduced(cfg).train()
 
 

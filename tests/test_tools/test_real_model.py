@@ -12,7 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from mmdet.registry import MODELS
 from mmengine.config import Config
+from mmengine.registry import init_default_scope
 
 from mmdevis.testing import reduce_model
 
@@ -50,11 +53,12 @@ def write_config(data, tmp_path, monkeypatch):
 
     def write(name, root=data, **changes):
         cfg = Config.fromfile(CONFIG)
-        cfg.model = reduce_model(cfg.model, num_layers=None)
+        cfg.model = reduce_model(cfg.model)
         cfg.merge_from_dict(
             {
-                # MMEngine keeps histories by this name.
+                # MMEngine keeps histories and loss files of a process by these names.
                 'experiment_name': f'{tmp_path.name}-{name}',
+                'visualizer.name': f'{tmp_path.name}-{name}',
                 'train_dataloader.batch_size': 2,
                 'train_dataloader.num_workers': 1,
                 'train_cfg.max_epochs': 2,
@@ -120,7 +124,9 @@ def test_killed_in_the_middle_of_an_epoch_and_resumed_has_the_curve_of_an_uninte
     assert {'loss_mask', 'loss_dice', 'loss_pixel', 'd0.loss_bbox', 'grad_norm'} <= set(expected[1])
 
     imports = dict(imports=['mmdevis', 'stop_training'], allow_failed_imports=False)
-    killed = write_config('killed', custom_imports=imports, custom_hooks=[dict(type='KillHook', at=5)])
+    killed = write_config(
+        'killed', custom_imports=imports, custom_hooks=[dict(type='KillHook', at=5)]
+    )
     done = run(sys.executable, ROOT / 'tools' / 'train.py', killed, '--work-dir', 'cut')
     assert done.returncode == -9, done.stderr[-2000:]
     assert list(losses('cut')) == [1, 2, 3, 4, 5]
@@ -149,15 +155,12 @@ def test_two_processes_on_cpus_train_and_evaluate_like_one(write_config):
     assert list(losses('two')) == [1, 2, 3]  # 12 clips, 2 processes, 2 clips each
 
     # Three videos: one rank has one more than the other.
-    options = ['--cfg-options', 'test_evaluator.outfile_prefix=']
-    checkpoint = 'two/iter_3.pth'
-    done = run(
-        'bash', ROOT / 'tools/dist_test.sh', config, checkpoint, 2,
-        '--work-dir', 'a', *options[:1], f'{options[1]}a/submission',
-    )  # fmt: skip
+    words = [config, 'two/iter_3.pth']
+    options = ['--work-dir', 'a', '--cfg-options', 'test_evaluator.outfile_prefix=a/submission']
+    done = run('bash', ROOT / 'tools/dist_test.sh', *words, 2, *options)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-    one = [config, checkpoint, '--work-dir', 'b', '--out', 'b/all.pkl']
-    assert test.main([*one, *options[:1], f'{options[1]}b/submission']) == 0
+    options = ['--work-dir', 'b', '--cfg-options', 'test_evaluator.outfile_prefix=b/submission']
+    assert test.main([*words, *options, '--out', 'b/all.pkl']) == 0
     assert metrics_of('a') == metrics_of('b')
     # An untrained model scores about nothing, so what it predicts is compared too.
     tracks = Path('a/submission.json').read_text()
@@ -166,6 +169,14 @@ def test_two_processes_on_cpus_train_and_evaluate_like_one(write_config):
     with open('b/all.pkl', 'rb') as file:
         assert len(pickle.load(file)) == 3
     assert sorted(path.name for path in Path('b').glob('*.pkl')) == ['all.pkl']
+
+
+def untrained(config):
+    """Path of a checkpoint of a config that was never trained."""
+    init_default_scope('mmdet')
+    model = MODELS.build(Config.fromfile(config).model)
+    torch.save(dict(state_dict=model.state_dict()), 'untrained.pth')
+    return 'untrained.pth'
 
 
 @pytest.fixture
@@ -179,9 +190,9 @@ def broken(data, tmp_path):
 
 @pytest.mark.parametrize('workers', [0, 1])
 def test_a_truncated_frame_ends_training_with_its_name(write_config, broken, workers, capsys):
-    config = write_config(
-        f'broken{workers}', broken.parents[3], **{'train_dataloader.num_workers': workers}
-    )
+    loader = {'num_workers': workers, 'persistent_workers': workers > 0}
+    changes = {f'train_dataloader.{key}': value for key, value in loader.items()}
+    config = write_config(f'broken{workers}', broken.parents[3], **changes)
     assert train.main([config, '--work-dir', 'broken_run']) == 1
     error = capsys.readouterr().err
     assert error.rpartition('error: ')[2].startswith('video ')
@@ -200,12 +211,9 @@ def test_a_set_without_ground_truth_gives_a_submission(write_config, data, tmp_p
     path = tmp_path / 'hidden/annotations/valid.json'
     content = json.loads(path.read_text())
     path.write_text(json.dumps(dict(content, annotations=None)))
-    config = write_config('hidden', tmp_path / 'hidden', **{'test_evaluator.outfile_prefix': 'mine'})
-    from mmengine.runner import Runner
-
-    cfg = Config.fromfile(config)
-    cfg.work_dir = 'hidden_run'
-    assert Runner.from_cfg(cfg).test() is not None
+    config = write_config('hidden', tmp_path / 'hidden')
+    words = [config, untrained(config), '--work-dir', 'hidden_run']
+    assert test.main([*words, '--cfg-options', 'test_evaluator.outfile_prefix=mine']) == 0
     tracks = json.loads(Path('mine.json').read_text())
     assert {track['video_id'] for track in tracks} == {v['id'] for v in content['videos']}
     assert np.isfinite([track['score'] for track in tracks]).all()
@@ -214,10 +222,5 @@ def test_a_set_without_ground_truth_gives_a_submission(write_config, data, tmp_p
 def test_out_that_cannot_be_written_is_told_before_the_test(write_config, tmp_path, capsys):
     (tmp_path / 'file').write_text('in the way')
     config = write_config('out')
-    cfg = Config.fromfile(config)
-    from mmengine.runner import Runner
-
-    cfg.work_dir = 'out'
-    Runner.from_cfg(cfg).save_checkpoint('.', 'start.pth', save_optimizer=False)
-    assert test.main([config, 'start.pth', '--out', 'file/all.pkl']) == 1
+    assert test.main([config, untrained(config), '--out', 'file/all.pkl']) == 1
     assert '--out file/all.pkl: cannot be written' in capsys.readouterr().err
