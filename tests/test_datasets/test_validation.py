@@ -10,7 +10,6 @@ from mmdevis.datasets.converters import ytvis_to_frames
 from mmdevis.datasets.parsing import parse_videos, select_classes
 from mmdevis.datasets.validation import find_problems, is_per_frame, validate
 
-
 _DROP = object()
 
 
