@@ -131,3 +131,13 @@ def test_a_clip_of_another_length_says_what_the_pipeline_must_do(model):
     clips, samples = random_clips(2, [SIZE], 5)
     with pytest.raises(ValueError, match='must sample num_frames=3'):
         model(clips, samples, mode='loss')
+
+
+def test_three_dimensional_sine_encoding_trains_too():
+    cfg = Config.fromfile(CONFIGS / PAPER)
+    cfg.merge_from_dict({'model.num_frames': 3, 'model.num_queries': 15, 'model.test_cfg.stride': 2})
+    cfg.model.positional_encoding.temporal = 'sine'
+    model = build_reduced(cfg).train()
+    assert 'positional_encoding.temporal_embed' not in model.state_dict()
+    clips, samples = random_clips(3, [SIZE], model.bbox_head.num_classes)
+    check_learns(model, clips, samples)
