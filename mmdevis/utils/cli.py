@@ -73,12 +73,14 @@ def load_config(arguments: Namespace) -> Config:
         `work_dirs/NAME_OF_THE_CONFIG`.
 
     Raises:
-        UsageError: When there is no such config.
+        UsageError: When there is no such config, or it is none of a model.
     """
     os.environ.setdefault('LOCAL_RANK', str(arguments.local_rank))
     if not Path(arguments.config).is_file():
         raise UsageError(f'There is no config file {arguments.config}')
     cfg = Config.fromfile(arguments.config)
+    if 'model' not in cfg:
+        raise UsageError(f'{arguments.config} has no "model": it is empty or no config to run')
     if arguments.cfg_options is not None:
         cfg.merge_from_dict(arguments.cfg_options)
     if arguments.work_dir is not None:

@@ -20,13 +20,16 @@ SIZE = (32, 48)
 register_all_modules(init_default_scope=True)
 
 
+def build(name, **settings):
+    cfg = Config.fromfile(CONFIGS / name)
+    sizes = {'num_frames': 3, 'num_queries': 15, 'test_cfg.stride': 2, **settings}
+    cfg.merge_from_dict({f'model.{key}': value for key, value in sizes.items()})
+    return build_reduced(cfg).train()
+
+
 @pytest.fixture(scope='module', params=[DEMO, PAPER])
 def model(request):
-    cfg = Config.fromfile(CONFIGS / request.param)
-    cfg.merge_from_dict(
-        {'model.num_frames': 3, 'model.num_queries': 15, 'model.test_cfg.stride': 2}
-    )
-    return build_reduced(cfg).train()
+    return build(request.param)
 
 
 def nothing(sample):
@@ -134,10 +137,7 @@ def test_a_clip_of_another_length_says_what_the_pipeline_must_do(model):
 
 
 def test_three_dimensional_sine_encoding_trains_too():
-    cfg = Config.fromfile(CONFIGS / PAPER)
-    cfg.merge_from_dict({'model.num_frames': 3, 'model.num_queries': 15, 'model.test_cfg.stride': 2})
-    cfg.model.positional_encoding.temporal = 'sine'
-    model = build_reduced(cfg).train()
+    model = build(PAPER, **{'positional_encoding.temporal': 'sine'})
     assert 'positional_encoding.temporal_embed' not in model.state_dict()
     clips, samples = random_clips(3, [SIZE], model.bbox_head.num_classes)
     check_learns(model, clips, samples)

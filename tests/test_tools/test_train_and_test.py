@@ -120,6 +120,14 @@ def test_missing_config(tool, capsys):
     assert 'There is no config file no_such_config.py' in capsys.readouterr().err
 
 
+@pytest.mark.parametrize('text', ['', 'x = 1'])
+def test_config_without_a_model(tmp_path, capsys, text):
+    path = tmp_path / 'empty.py'
+    path.write_text(text)
+    assert train.main([str(path)]) == 1
+    assert f'{path} has no "model"' in capsys.readouterr().err
+
+
 def test_test_tool_refuses_what_it_cannot_do(config, capsys):
     assert test.main([config, 'x.pth', '--out', 'x.json']) == 1
     assert '.pkl' in capsys.readouterr().err
@@ -174,12 +182,13 @@ def test_scripts_say_how_they_are_called(name):
     assert f'tools/{name} ' in done.stderr
 
 
-def test_slurm_script_passes_its_arguments_on(tmp_path):
+@pytest.mark.parametrize('name', ['slurm_train.sh', 'slurm_test.sh'])
+def test_slurm_script_passes_its_arguments_on(tmp_path, name):
     srun = tmp_path / 'srun'
     srun.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
     srun.chmod(0o755)
     env = {'PATH': f'{tmp_path}:{os.environ["PATH"]}', 'GPUS': '4', 'SRUN_ARGS': '--time 1 --x'}
-    script = ROOT / 'tools' / 'slurm_train.sh'
+    script = ROOT / 'tools' / name
     words = ['part', 'job', 'a b.py', 'work', '--resume']
     done = subprocess.run(['bash', script, *words], capture_output=True, text=True, env=env)
     lines = done.stdout.splitlines()
