@@ -160,9 +160,12 @@ def test_no_predictions_score_zero(vis, make_metric):
 @pytest.fixture
 def log(caplog):
     logger = MMLogger.get_current_instance()
+    level = logger.level
     logger.addHandler(caplog.handler)
-    with caplog.at_level(logging.INFO, logger.name):
-        yield caplog
+    # Not caplog.at_level: MMEngine's loggers are none of those that logging knows by name.
+    logger.setLevel(logging.INFO)
+    yield caplog
+    logger.setLevel(level)
     logger.removeHandler(caplog.handler)
 
 
