@@ -15,7 +15,6 @@ TOY = ROOT / 'tests' / 'test_engine'
 sys.path.insert(0, str(TOY))
 
 CONFIG = """
-import uuid
 default_scope = 'mmdet'
 custom_imports = dict(imports=['mmdevis', 'toy_project'], allow_failed_imports=False)
 experiment_name = 'run'
