@@ -116,7 +116,8 @@ def losses(work_dir):
 def test_killed_in_the_middle_of_an_epoch_and_resumed_has_the_curve_of_an_uninterrupted_run(
     write_config,
 ):
-    whole = write_config('whole')
+    no_validation = dict.fromkeys(['val_cfg', 'val_dataloader', 'val_evaluator'])
+    whole = write_config('whole', **no_validation)
     assert train.main([whole, '--work-dir', 'whole']) == 0
     expected = losses('whole')
     assert list(expected) == list(range(1, 13))  # 2 epochs of 6 iterations
@@ -132,7 +133,7 @@ def test_killed_in_the_middle_of_an_epoch_and_resumed_has_the_curve_of_an_uninte
     assert list(losses('cut')) == [1, 2, 3, 4, 5]
     assert Path('cut/last_checkpoint').read_text().endswith('iter_4.pth')
 
-    resumed = write_config('resumed')
+    resumed = write_config('resumed', **no_validation)
     assert train.main([resumed, '--work-dir', 'cut', '--resume']) == 0
     assert losses('cut') == expected
 
