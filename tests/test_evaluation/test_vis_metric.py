@@ -161,12 +161,11 @@ def test_no_predictions_score_zero(vis, make_metric):
 def log(caplog):
     logger = MMLogger.get_current_instance()
     level = logger.level
+    logger.setLevel(logging.INFO)  # commands that ran before may have made it quiet
     logger.addHandler(caplog.handler)
-    # Not caplog.at_level: MMEngine's loggers are none of those that logging knows by name.
-    logger.setLevel(logging.INFO)
     yield caplog
-    logger.setLevel(level)
     logger.removeHandler(caplog.handler)
+    logger.setLevel(level)
 
 
 def test_without_ground_truth_the_submission_is_written(vis, make_metric, tmp_path, log):
