@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 import sys
 from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from mmengine.config import Config
+from mmengine.dist import is_main_process
 from mmengine.evaluator import DumpResults
 from mmengine.runner import Runner
 
 from mmdevis.engine import prepare_launch
-from mmdevis.utils.checkpoint import CheckpointError, check_belongs
-from mmdevis.utils.cli import UsageError, add_runner_arguments, load_config
+from mmdevis.utils.checkpoint import check_belongs
+from mmdevis.utils.cli import USER_ERRORS, UsageError, add_runner_arguments, explain, load_config
 
 
 def parse_arguments(arguments: list[str] | None = None) -> Namespace:
@@ -62,6 +66,36 @@ def build_config(arguments: Namespace) -> Config:
     return cfg
 
 
+@contextmanager
+def dumped(runner: Runner, out: str | None) -> Iterator[None]:
+    """Lets a test write all predictions to a file, which appears when it is complete.
+
+    Args:
+        runner: The runner; gets one metric more.
+        out: The file, or None for none.
+
+    Raises:
+        UsageError: When nothing can be written there; before the test, which takes long.
+    """
+    if out is None:
+        yield
+        return
+    path = Path(out).absolute()
+    temporary = path.with_name(f'.{path.stem}.{os.getpid()}{path.suffix}')
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.touch()
+    except OSError as error:
+        raise UsageError(f'--out {out}: cannot be written ({error})') from error
+    try:
+        runner.test_evaluator.metrics.append(DumpResults(out_file_path=str(temporary)))
+        yield
+        if is_main_process():
+            os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Evaluates.
 
@@ -78,13 +112,10 @@ def main(arguments: list[str] | None = None) -> int:
         runner = Runner.from_cfg(cfg)
         if '://' not in parsed.checkpoint:
             check_belongs(runner.model, parsed.checkpoint)
-        if parsed.out is not None:
-            out = os.path.abspath(parsed.out)
-            os.makedirs(os.path.dirname(out), exist_ok=True)
-            runner.test_evaluator.metrics.append(DumpResults(out_file_path=out))
-        runner.test()
-    except (UsageError, CheckpointError) as error:
-        print(f'error: {error}', file=sys.stderr)
+        with dumped(runner, parsed.out):
+            runner.test()
+    except USER_ERRORS as error:
+        print(f'error: {explain(error)}', file=sys.stderr)
         return 1
     return 0
 

@@ -11,9 +11,8 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner, find_latest_checkpoint
 
 from mmdevis.engine import prepare_launch
-from mmdevis.utils.checkpoint import CheckpointError, check_belongs
-from mmdevis.utils.cli import UsageError, add_runner_arguments, load_config
-from mmdevis.utils.losses import NonFiniteLossError
+from mmdevis.utils.checkpoint import check_belongs
+from mmdevis.utils.cli import USER_ERRORS, UsageError, add_runner_arguments, explain, load_config
 
 
 def parse_arguments(arguments: list[str] | None = None) -> Namespace:
@@ -115,8 +114,8 @@ def main(arguments: list[str] | None = None) -> int:
         if isinstance(runner, Runner):  # the other one builds its model only while it starts
             check_start(runner, cfg)
         runner.train()
-    except (UsageError, CheckpointError, NonFiniteLossError) as error:
-        print(f'error: {error}', file=sys.stderr)
+    except USER_ERRORS as error:
+        print(f'error: {explain(error)}', file=sys.stderr)
         return 1
     return 0
 

@@ -8,8 +8,16 @@ class AnnotationError(ValueError):
     """An annotation file that cannot be used; the message names file, video and key."""
 
 
+class MissingAnnotationsError(AnnotationError, FileNotFoundError):
+    """There is no annotation file of this name."""
+
+
 class FrameError(OSError):
     """A frame that cannot be used; the message names video, frame and file."""
+
+
+class FrameSizeError(FrameError, ValueError):
+    """A frame of another size than its video."""
 
 
 def describe_frame(results: Mapping[str, Any]) -> str:

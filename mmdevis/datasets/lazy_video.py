@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .errors import describe_frame
+from .errors import FrameSizeError, describe_frame
 
 
 class LazyVideo:
@@ -24,7 +24,7 @@ class LazyVideo:
         meta_keys (Sequence[str]): What `metainfo` returns, as far as a frame has it.
 
     Raises:
-        ValueError: On access to a frame of another size than the frames before.
+        FrameSizeError: On access to a frame of another size than the frames before.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class LazyVideo:
         if self._ori_shape is None:
             self._ori_shape = shape
         elif shape != self._ori_shape:
-            raise ValueError(
+            raise FrameSizeError(
                 f'{describe_frame(results)} is {shape[0]} x {shape[1]} (height x width), but '
                 f'earlier frames are {self._ori_shape[0]} x {self._ori_shape[1]}. All frames of a '
                 'video must be of one size.'

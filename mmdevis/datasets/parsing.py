@@ -9,7 +9,7 @@ from mmengine import fileio
 from pycocotools import mask as mask_utils
 
 from .converters.ytvis import OCCLUSION_KEYS, compress_mask, ytvis_to_frames
-from .errors import AnnotationError
+from .errors import AnnotationError, MissingAnnotationsError
 from .validation import is_per_frame, validate
 
 
@@ -27,13 +27,13 @@ def load_annotations(
         dict: The data set in the per-frame format.
 
     Raises:
-        FileNotFoundError: If there is no such file.
+        MissingAnnotationsError: If there is no such file.
         AnnotationError: If it is not json or a check fails; names file, video and key.
     """
     try:
         text = fileio.get_text(ann_file, backend_args=backend_args)
     except FileNotFoundError as error:
-        raise FileNotFoundError(
+        raise MissingAnnotationsError(
             f'Annotation file {ann_file} does not exist. Check data_root and ann_file; '
             'docs/datasets.md lists the expected layout.'
         ) from error

@@ -12,6 +12,7 @@ from itertools import islice
 from typing import Any
 
 from .errors import AnnotationError
+from .value_kinds import PER_FRAME, YTVIS, occlusion_problem, wrong_kinds
 
 MAX_SHOWN = 10
 
@@ -87,8 +88,11 @@ def find_problems(data: Any, source: str, *, require_annotations: bool) -> Itera
         return
     per_frame = is_per_frame(data)
     usable = True
+    for where, key, what in wrong_kinds(data, PER_FRAME if per_frame else YTVIS):
+        yield Problem(source, where, key, what)
+        usable = False
     for key in ('images', 'categories') if per_frame else ('videos', 'categories'):
-        if not isinstance(data.get(key), list) or not data[key]:
+        if data.get(key) in (None, []):
             yield Problem(source, '', key, 'is missing or empty; expected a list of objects.')
             usable = False
     if not usable:
@@ -166,6 +170,9 @@ def _check_track(track: Mapping, video: Mapping, categories: set, source: str) -
                 what = _mask_problem(mask, video['height'], video['width'])
                 if what:
                     yield Problem(source, f'{where}, frame {frame}', key, what)
+    bad_occlusion = occlusion_problem(track, length)
+    if bad_occlusion:
+        yield Problem(source, where, *bad_occlusion)
 
 
 def _check_images(data: Mapping, source: str) -> Iterator[Problem]:
@@ -253,15 +260,20 @@ def _mask_problem(mask: Any, height: int, width: int) -> str | None:
     if mask is None or mask == []:
         return None
     if isinstance(mask, list):
-        if all(isinstance(p, list) and len(p) >= 6 and len(p) % 2 == 0 for p in mask):
+        if all(isinstance(p, list) and len(p) >= 6 and len(p) % 2 == 0 for p in mask) and all(
+            isinstance(number, (int, float)) for p in mask for number in p
+        ):
             return None
         return 'has a polygon without at least 3 points (x1, y1, x2, y2, ...).'
     if not isinstance(mask, Mapping) or 'size' not in mask or 'counts' not in mask:
         return 'is neither null, nor a run-length code with "size" and "counts", nor polygons.'
-    if list(mask['size']) != [height, width]:
-        return (
-            f'mask is {list(mask["size"])}, but the video is [{height}, {width}] (height, width).'
-        )
-    if isinstance(mask['counts'], list) and sum(mask['counts']) != height * width:
-        return f'runs add up to {sum(mask["counts"])} pixels; expected {height} x {width}.'
+    size, counts = mask['size'], mask['counts']
+    if size not in ([height, width], (height, width)):
+        return f'mask is {size}, but the video is [{height}, {width}] (height, width).'
+    if isinstance(counts, (str, bytes)):
+        return None
+    if not isinstance(counts, list) or not all(isinstance(n, int) and n >= 0 for n in counts):
+        return '"counts" is neither a text nor a list of run lengths.'
+    if sum(counts) != height * width:
+        return f'runs add up to {sum(counts)} pixels; expected {height} x {width}.'
     return None

@@ -21,6 +21,9 @@ class AtomicLocalBackend(LocalBackend):
         Args:
             obj: What to write.
             filepath: Where to; missing folders are made.
+
+        Raises:
+            OSError: When it cannot be written; names the file.
         """
         path = Path(filepath)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -29,6 +32,10 @@ class AtomicLocalBackend(LocalBackend):
             # Not synchronised with the disk: this guards against a kill, not against a power cut.
             temporary.write_bytes(obj)
             os.replace(temporary, path)
+        except OSError as error:
+            # Of a full disk the system says neither which file nor that the old one is whole.
+            why = f'{error.strerror or error}; what was there before is untouched'
+            raise type(error)(error.errno, why, str(path)) from error
         finally:
             temporary.unlink(missing_ok=True)
 

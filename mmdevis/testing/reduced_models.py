@@ -45,6 +45,8 @@ def reduce_model(model: dict, num_layers: int | None = None) -> dict:
     model['positional_encoding']['num_feats'] = _WIDTH // 2
     head = model['bbox_head']
     head['embed_dims'] = _WIDTH
+    if head.get('pixel_classifier'):
+        head['pixel_classifier']['embed_dims'] = _WIDTH
     mask_head = head['mask_head']
     finer = [_WIDTH] * 2 if mask_head['encoded_features'] else channels[-2:0:-1]
     mask_head.update(

@@ -8,9 +8,31 @@ from pathlib import Path
 
 from mmengine.config import Config, DictAction
 
+from mmdevis.datasets.errors import AnnotationError, FrameError
+
+from .checkpoint import CheckpointError
+from .losses import NonFiniteLossError
+
 
 class UsageError(ValueError):
     """An argument does not fit the config or the machine; the message says what to do."""
+
+
+#: What the person at the keyboard can put right; a traceback would only hide the message.
+USER_ERRORS = (UsageError, CheckpointError, NonFiniteLossError, AnnotationError, FrameError)
+
+
+def explain(error: BaseException) -> str:
+    """Takes the message out of an error.
+
+    Args:
+        error: One of `USER_ERRORS`. One that a loader's worker met carries the worker's whole
+            traceback in its message, of which the last part is the message.
+
+    Returns:
+        The message alone.
+    """
+    return str(error).rpartition(f'{type(error).__name__}: ')[2]
 
 
 def add_runner_arguments(parser: ArgumentParser) -> None:
@@ -51,12 +73,14 @@ def load_config(arguments: Namespace) -> Config:
         `work_dirs/NAME_OF_THE_CONFIG`.
 
     Raises:
-        UsageError: When there is no such config.
+        UsageError: When there is no such config, or it is none of a model.
     """
     os.environ.setdefault('LOCAL_RANK', str(arguments.local_rank))
     if not Path(arguments.config).is_file():
         raise UsageError(f'There is no config file {arguments.config}')
     cfg = Config.fromfile(arguments.config)
+    if 'model' not in cfg:
+        raise UsageError(f'{arguments.config} has no "model": it is empty or no config to run')
     if arguments.cfg_options is not None:
         cfg.merge_from_dict(arguments.cfg_options)
     if arguments.work_dir is not None:

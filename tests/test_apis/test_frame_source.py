@@ -126,6 +126,14 @@ def test_truncated_video_does_not_open(video):
         open_frames(video)
 
 
+def test_video_without_a_frame_that_can_be_decoded(video):
+    data = video.read_bytes()
+    start, end = data.index(b'mdat') + 4, data.index(b'moov') - 4
+    video.write_bytes(data[:start] + bytes(end - start) + data[end:])  # a hole in the file
+    with pytest.raises(FrameError, match=r'clip one\.mp4 has no frame that can be decoded'):
+        open_frames(video)
+
+
 def test_video_that_ends_early_warns(video):
     source = open_frames(video)
     source.num_frames = NUM + 3  # what a damaged container would say

@@ -57,7 +57,11 @@ def make_ytvis() -> dict:
                 'occlusion': [m and 'no_occlusion' for m in masks],
             }
         )
-    return {'videos': videos, 'annotations': annotations, 'categories': list(CATEGORIES)}
+    return {
+        'videos': videos,
+        'annotations': annotations,
+        'categories': [dict(c) for c in CATEGORIES],
+    }
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,10 @@ import pytest
 
 from mmdevis.datasets import AnnotationError, VISClipDataset
 from mmdevis.datasets.converters import ytvis_to_frames
-from mmdevis.datasets.validation import find_problems, validate
+from mmdevis.datasets.parsing import parse_videos, select_classes
+from mmdevis.datasets.validation import find_problems, is_per_frame, validate
+
+_DROP = object()
 
 
 def _problems(data, **kwargs):
@@ -182,6 +185,74 @@ def test_faults_of_per_frame_files(ytvis, fault, words):
     fault(data)
     found = _problems(data)
     assert found
+    assert all(word in found[0] for word in ('a.json', *words)), found[0]
+
+
+WEIRD = [None, 3, -1, 1.5, 'x', [], {}, True, [None], [[]], {'a': 1}, float('nan')]
+
+
+def _places(node, path=()):
+    """Paths of all values; of a list only those of the first two entries."""
+    yield path
+    if isinstance(node, dict):
+        for key in node:
+            yield from _places(node[key], (*path, key))
+    elif isinstance(node, list):
+        for index in range(min(len(node), 2)):
+            yield from _places(node[index], (*path, index))
+
+
+def _usable(data):
+    """Reads a data set as `VISClipDataset` does."""
+    validate(data, 'a.json', require_annotations=True)
+    frames = data if is_per_frame(data) else ytvis_to_frames(data)
+    return parse_videos(frames, select_classes(frames['categories'], None, 'a.json'))
+
+
+@pytest.mark.parametrize('convert', [lambda data: data, ytvis_to_frames], ids=['ytvis', 'frames'])
+def test_whatever_stands_in_whatever_place_is_read_or_refused_with_the_file_name(ytvis, convert):
+    good = convert(ytvis)
+    text = json.dumps(good)
+    refused = 0
+    for place in _places(good):
+        for weird in [*WEIRD, _DROP]:
+            data = json.loads(text)
+            holder, key = {'': data}, ''
+            for step in place:
+                holder, key = holder[key], step
+            if weird is _DROP:
+                if not place:
+                    continue
+                del holder[key]
+            else:
+                holder[key] = weird
+            data = data if place else holder['']
+            try:
+                _usable(data)
+            except AnnotationError as error:
+                refused += 1
+                assert 'a.json' in str(error)
+    assert refused > 300
+
+
+@pytest.mark.parametrize(
+    ('change', 'words'),
+    [
+        (lambda d: d['videos'].__setitem__(1, 7), ('"videos[1]"', 'is 7', 'object')),
+        (lambda d: d.update(annotations={'a': 1}), ('"annotations"', 'list of objects')),
+        (lambda d: d['categories'][1].pop('name'), ('categories[1]', '"name"', 'missing')),
+        (
+            lambda d: d['annotations'][2].update(video_id=[1]),
+            ('annotations[2]', '"video_id"', '[1]'),
+        ),
+        (lambda d: d['annotations'][0].update(iscrowd='no'), ('"iscrowd"', "'no'", '0 or 1')),
+        (lambda d: d['videos'][0]['file_names'].append(3), ('videos[0]', '"file_names"', 'texts')),
+        (lambda d: d['annotations'][0]['occlusion'].pop(), ('annotation 1', '"occlusion"', '4')),
+    ],
+)
+def test_values_of_a_wrong_kind_are_named(ytvis, change, words):
+    change(ytvis)
+    found = _problems(ytvis)
     assert all(word in found[0] for word in ('a.json', *words)), found[0]
 
 

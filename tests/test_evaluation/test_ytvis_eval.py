@@ -16,6 +16,7 @@ from mmdet.evaluation.functional import YTVIS, YTVISeval
 from pycocotools import mask as mask_utils
 
 from mmdevis.evaluation.functional import evaluate_ytvis, track_ious
+from mmdevis.utils.numpy_compat import removed_aliases
 
 REAL = Path(__file__).parents[3] / 'shared/data/ytvis_eval'
 NAMES = ('AP', 'AP50', 'AP75', 'AP_s', 'AP_m', 'AP_l')
@@ -23,7 +24,8 @@ NAMES += ('AR1', 'AR10', 'AR100', 'AR_s', 'AR_m', 'AR_l')
 
 
 def mmdet_scores(gt: dict, results: list[dict]) -> dict[str, float]:
-    with contextlib.redirect_stdout(io.StringIO()):
+    # That of OpenMMLab's MMDetection 3.3 needs names that numpy has removed.
+    with contextlib.redirect_stdout(io.StringIO()), removed_aliases():
         truth = YTVIS(copy.deepcopy(gt))
         evaluation = YTVISeval(truth, truth.loadRes(copy.deepcopy(results)), 'segm')
         evaluation.evaluate()

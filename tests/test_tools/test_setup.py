@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -465,3 +466,15 @@ def test_help_and_wrong_arguments():
     assert shown.returncode == 0
     assert 'FRAMEWORK' in shown.stdout
     assert subprocess.run([sys.executable, script, 'x'], capture_output=True).returncode == 2
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_however_it_is_ended_it_says_that_it_goes_on_from_here(monkeypatch, capsys, number):
+    before = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGHUP)}
+    monkeypatch.setattr(setup_env, 'set_up', lambda: os.kill(os.getpid(), number))
+    try:
+        assert setup_env.main([]) == 130
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+    assert 'goes on from here' in capsys.readouterr().err

@@ -289,6 +289,7 @@ def build(
     command = [environment.python, '-m', 'pip', 'wheel', *options, source]
     progress = Progress('compiling mmcv', total)
     earlier = sum(1 for _ in source.glob('build/temp*/**/*.o'))
+    progress.update(min(earlier, total))  # the first file alone can take a minute
     for line in stream_lines(command, work / 'build.log', settings):
         # ninja counts only what this run has to compile: "[3/79] c++ ..."
         if step := re.match(r'\s*\[(\d+)/(\d+)\] ', line):

@@ -21,6 +21,7 @@ import fcntl
 import hashlib
 import importlib.util
 import os
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -308,6 +309,10 @@ def main(arguments: list[str]) -> int:
     if arguments and arguments[0] != '--then':
         print(__doc__)
         return 0 if arguments[0] in ('-h', '--help') else 2
+    # A closed terminal or a cancelled job ends it as Ctrl-C does, with the compilers it started.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+            signal.signal(number, signal.default_int_handler)
     try:
         environment = set_up()
     except SetupError as error:

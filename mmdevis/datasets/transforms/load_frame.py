@@ -8,7 +8,7 @@ from mmdet.registry import TRANSFORMS
 from mmengine import fileio
 from PIL import Image
 
-from ..errors import FrameError, describe_frame
+from ..errors import FrameError, FrameSizeError, describe_frame
 
 
 @TRANSFORMS.register_module()
@@ -25,7 +25,7 @@ class LoadFrame(LoadImageFromFile):
 
     Raises:
         FrameError: If the file is missing, truncated or not an image.
-        ValueError: If the image is of another size than the annotations say.
+        FrameSizeError: If the image is of another size than the annotations say.
     """
 
     def transform(self, results: dict) -> dict:
@@ -49,7 +49,7 @@ class LoadFrame(LoadImageFromFile):
         shape = image.shape[:2]
         expected = tuple(results.get(key) or size for key, size in zip(('height', 'width'), shape))
         if shape != expected:
-            raise ValueError(
+            raise FrameSizeError(
                 f'{describe_frame(results)} is {shape[0]} x {shape[1]} (height x width), but the '
                 f'video is {expected[0]} x {expected[1]}. All frames of a video must be of one '
                 'size, that of the annotations: resize the frames or the annotations.'

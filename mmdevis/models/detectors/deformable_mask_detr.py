@@ -304,7 +304,7 @@ class DeformableMaskDETR(DeformableDETR):
             Weighted losses, see :meth:`DeformableMaskDETRHead.loss`.
 
         Raises:
-            FloatingPointError: If a loss is not finite; names the loss and the sample.
+            NonFiniteLossError: If a loss is not finite; names the loss and the sample.
         """
         outputs = self.forward_clips(batch_inputs, batch_data_samples)
         outputs.pop('memory')

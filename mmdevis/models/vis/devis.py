@@ -68,7 +68,7 @@ class DeVIS(DeformableMaskDETR):
             Weighted losses, see :meth:`DeformableMaskDETRHead.loss`.
 
         Raises:
-            FloatingPointError: If a loss is not finite; names the loss and the samples.
+            NonFiniteLossError: If a loss is not finite; names the loss and the samples.
             ValueError: If a clip has another length than ``num_frames``.
         """
         self._check_clip(inputs)
