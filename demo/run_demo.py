@@ -196,7 +196,9 @@ def main(argv: Sequence[str] | None = None) -> int:
                 classes=tuple(args.classes),
                 **settings,
             )
-            generate_synthvis(args.data / split, {split: videos}, config, seed=args.seed, force=True)
+            generate_synthvis(
+                args.data / split, {split: videos}, config, seed=args.seed, force=True
+            )
     minutes = args.minutes - OTHER_MINUTES
     image_minutes = minutes * args.image_share
     with stage('train_images', f'training on single frames for {image_minutes:.1f} minutes'):

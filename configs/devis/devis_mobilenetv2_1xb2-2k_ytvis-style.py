@@ -43,9 +43,7 @@ model = dict(
     bbox_head=dict(
         num_classes=7,
         embed_dims=dims,
-        mask_head=dict(
-            embed_dims=dims, feature_channels=(dims, dims, 24), unit_attention=True
-        ),
+        mask_head=dict(embed_dims=dims, feature_channels=(dims, dims, 24), unit_attention=True),
         # The transformer starts from scratch on few videos: every pixel teaches it.
         pixel_classifier=dict(
             type='PixelClassifier', embed_dims=dims, num_classes=7, loss_weight=2.0
