@@ -138,9 +138,7 @@ class CVEncoder(FrameEncoder):
         EncoderError: OpenCV's build lacks the codec, or the file cannot be opened.
     """
 
-    def __init__(
-        self, path: str | PathLike, fps: float, size: tuple[int, int], codec: str
-    ) -> None:
+    def __init__(self, path: str | PathLike, fps: float, size: tuple[int, int], codec: str) -> None:
         self.codec = codec
         self.description = f'{_CV_NAMES.get(codec, codec)} (OpenCV)'
         # OpenCV complains loudly about a codec that its build lacks, which is no fault here.

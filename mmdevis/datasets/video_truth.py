@@ -82,9 +82,7 @@ def read_video_truth(path: str | os.PathLike, name: str) -> VideoTruth:
         # A whole set takes long to check, and its other videos are of no concern here.
         annotations = [a for a in annotations if a.get('video_id') == video.get('id')]
     truth = check_ground_truth(
-        dict(
-            videos=[video], categories=content.get('categories'), annotations=annotations
-        )
+        dict(videos=[video], categories=content.get('categories'), annotations=annotations)
     )
     categories = sorted(truth['categories'], key=lambda category: category['id'])
     labels = {category['id']: label for label, category in enumerate(categories)}

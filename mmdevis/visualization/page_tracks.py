@@ -84,9 +84,7 @@ def mask_outlines(mask: RLE) -> list[list[int]]:
     if width == 0 or height == 0:
         return []
     pixels = np.ascontiguousarray(mask_utils.decode(mask)[y : y + height, x : x + width])
-    outlines, _ = cv2.findContours(
-        pixels, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_TC89_L1, offset=(x, y)
-    )
+    outlines, _ = cv2.findContours(pixels, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_TC89_L1, offset=(x, y))
     return [outline.reshape(-1).tolist() for outline in outlines]
 
 

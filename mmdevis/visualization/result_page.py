@@ -218,9 +218,7 @@ class ResultPageWriter:
                     item.add(index, mask, 1.0)
             if item.shapes:
                 truth.append(item)
-        entries = [
-            item.entry(self._name(item.label, self._truth_names), _MISSED) for item in truth
-        ]
+        entries = [item.entry(self._name(item.label, self._truth_names), _MISSED) for item in truth]
         for row, column, overlap in match_tracks(kept, truth):
             tracks[row]['match'] = dict(row=column, iou=overlap)
             entries[column]['match'] = dict(row=row, iou=overlap)
@@ -236,7 +234,8 @@ def _template(title: str) -> str:
     """The page without frames and result."""
     folder = resources.files(__package__) / 'page'
     page, style, script = (
-        (folder / f'result.{suffix}').read_text(encoding='utf-8') for suffix in ('html', 'css', 'js')
+        (folder / f'result.{suffix}').read_text(encoding='utf-8')
+        for suffix in ('html', 'css', 'js')
     )
     page = page.replace('<!-- style -->', style).replace('<!-- script -->', script)
     return page.replace('<!-- title -->', html.escape(title))

@@ -90,9 +90,7 @@ def truth_file():
     per_frame = [found_boxes(index) for index in range(6)]
     segmentations = {
         track_id: [
-            next(
-                (rle(m) for i, m in zip(f.track_ids.tolist(), f.masks) if i == track_id), None
-            )
+            next((rle(m) for i, m in zip(f.track_ids.tolist(), f.masks) if i == track_id), None)
             for f in per_frame
         ]
         for track_id in (0, 3)

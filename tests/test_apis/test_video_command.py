@@ -46,7 +46,9 @@ def outputs_of(folder: Path) -> list[str]:
 
 
 ALL = ('--out', 'a.mp4', '--json', 'r.json', '--masks', 'masks', '--html', 'page')
-ALL_FILES = sorted(['a.mp4', 'r.json', 'page/index.html', *(f'masks/{i:06d}.png' for i in range(6))])
+ALL_FILES = sorted(
+    ['a.mp4', 'r.json', 'page/index.html', *(f'masks/{i:06d}.png' for i in range(6))]
+)
 
 
 def read_video(path: Path) -> int:
@@ -205,7 +207,9 @@ def test_ctrl_c_completes_every_file(command, tmp_path, boxes, capsys):
     assert read_video(tmp_path / 'a.mp4') == 4  # what was read until then
     assert len(json.loads((tmp_path / 'r.json').read_text())[0]['segmentations']) == 4
     assert len(list((tmp_path / 'masks').iterdir())) == 4
-    assert outputs_of(tmp_path) == [n for n in ALL_FILES if n not in ('masks/000004.png', 'masks/000005.png')]
+    assert outputs_of(tmp_path) == [
+        n for n in ALL_FILES if n not in ('masks/000004.png', 'masks/000005.png')
+    ]
     assert 'Once more: stop at once' in capsys.readouterr().err
 
 
@@ -245,7 +249,9 @@ def test_a_model_that_fails_leaves_what_was_final_and_its_traceback(command, tmp
     assert not [n for n in names(tmp_path) if '.tmp' in n]
 
 
-def test_an_output_that_fails_does_not_take_the_others_with_it(command, tmp_path, monkeypatch, capsys):
+def test_an_output_that_fails_does_not_take_the_others_with_it(
+    command, tmp_path, monkeypatch, capsys
+):
     from mmdevis.apis.result_outputs import VideoOutput
 
     original, count = VideoOutput.add, []
@@ -310,7 +316,9 @@ def documented_commands() -> list[str]:
     texts = [(ROOT / name).read_text() for name in ('README.md', 'docs/video_command.md')]
     blocks = re.findall(r'```(?:bash|sh)\n(.*?)```', '\n'.join(texts), re.S)
     lines = '\n'.join(blocks).replace('\\\n', ' ').splitlines()
-    return [line for line in lines if re.match(r'(mmdevis-video|python demo/video_demo\.py) ', line)]
+    return [
+        line for line in lines if re.match(r'(mmdevis-video|python demo/video_demo\.py) ', line)
+    ]
 
 
 def test_documents_have_commands():

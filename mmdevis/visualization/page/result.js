@@ -382,6 +382,7 @@
   for (const view of views) view.canvas.addEventListener('click', (event) => clicked(view, event));
   const resized = new ResizeObserver(draw);
   for (const view of views) resized.observe(view.canvas.parentElement);
+  window.addEventListener('resize', draw); // on another screen only the density changes
 
   build();
   seek(0);
