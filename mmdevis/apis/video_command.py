@@ -84,6 +84,28 @@ def build_parser() -> argparse.ArgumentParser:
     frames = parser.add_argument_group('frames')
     frames.add_argument('--stride', type=int, help="frames between clips; default: the config's")
     frames.add_argument('--max-frames', type=int, help='stop after so many frames')
+    frames.add_argument(
+        '--latency',
+        choices=('exact', 'low'),
+        help="exact: the tracks of the video as a whole (default); low: less than a clip's wait",
+    )
+    frames.add_argument('--batch-size', type=int, help='clips at once, for files (default 1)')
+    frames.add_argument(
+        '--precision', choices=('fp32', 'bf16', 'fp16'), help='of the model (default fp32)'
+    )
+    frames.add_argument(
+        '--input-size',
+        type=int,
+        nargs=2,
+        metavar=('W', 'H'),
+        help="fit frames into this size for the model; default: the config's",
+    )
+    frames.add_argument('--top-k', type=int, help="instances per clip; default: the config's")
+    frames.add_argument(
+        '--max-missing',
+        type=int,
+        help='forget tracks that were unseen for more than so many frames',
+    )
     return parser
 
 
@@ -161,8 +183,10 @@ def open_outputs(
 
 
 def stream_options(args: argparse.Namespace) -> dict[str, Any]:
-    """Options of `VISInferencer.stream` that the command line gives."""
-    return dict(stride=args.stride, max_frames=args.max_frames)
+    """Options of `VISInferencer.stream` that the command line gives; the others keep their own."""
+    names = 'stride max_frames latency batch_size precision input_size top_k max_missing'.split()
+    given = {name: vars(args)[name] for name in names}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def run(args: argparse.Namespace, stop: StopRequest) -> RunSummary:

@@ -144,8 +144,20 @@ def test_options_reach_the_stream(command, tmp_path, boxes, monkeypatch):
 
     original = boxes.stream
     monkeypatch.setattr(boxes, 'stream', stream)
-    assert command('--json', 'r.json', '--stride', 2, '--max-frames', 4) == 0
-    assert (seen['stride'], seen['max_frames']) == (2, 4)
+    assert command('--json', 'r.json') == 0 and seen == {}
+    options = '--stride 2 --max-frames 4 --latency low --batch-size 3 --precision bf16'
+    more = '--input-size 64 48 --top-k 5 --max-missing 7 --force --json r.json'
+    assert command(*options.split(), *more.split()) == 0
+    assert seen == dict(
+        stride=2,
+        max_frames=4,
+        latency='low',
+        batch_size=3,
+        precision='bf16',
+        input_size=[64, 48],
+        top_k=5,
+        max_missing=7,
+    )
 
 
 # ------------------------------------------------------------------------------------ overwriting
@@ -334,10 +346,15 @@ def test_documented_command(line, tmp_path, monkeypatch, boxes, frames, truth_fi
     monkeypatch.setattr(cv2, 'destroyWindow', lambda *_: None)
     monkeypatch.setattr(video_command, 'open_frames', lambda target: open_frames(frames))
     Path('instances.json').write_text(json.dumps(truth_file))
-    words = shlex.split(line, comments=True)
+    run = 'work_dirs/demo/devis_r18_1xb2-demo_synthvis'
+    words = shlex.split(line.replace('$RUN', run), comments=True)
     arguments = words[2:] if words[0] == 'python' else words[1:]
-    config = next(word for word in arguments if word.endswith('.py'))
-    assert (ROOT / config).is_file()
+    # A run leaves a copy of its config under the config's name.
+    assert (ROOT / 'configs/devis' / Path(arguments[1]).name).is_file()
+    assert run + '/' in arguments[1]
+    for number, word in enumerate(arguments):
+        if word == '--ground-truth':
+            arguments[number + 1] = 'instances.json'
     assert main(['--gt-video', 'clip', *arguments]) == 0
 
 
