@@ -9,12 +9,17 @@ from types import TracebackType
 import cv2
 import numpy as np
 
+from mmdevis.utils.pending_file import PendingFile
+
+from .video_encoders import EncoderError, FrameEncoder, open_encoder
+
 
 class VideoWriter:
-    """Writes frames into an mp4 file through OpenCV.
+    """Writes frames into an mp4 file.
 
     Frames go to a temporary file in the same folder, which takes its name when the video is
-    complete. H.264 is written where OpenCV's build has an encoder (browsers play it), else MPEG-4.
+    complete. H.264 (browsers play it) is written where there is an encoder: the program `ffmpeg`,
+    that of the package imageio-ffmpeg, or OpenCV's own. Else it is MPEG-4 Part 2.
 
     Args:
         path: The file, `.mp4`. Its folder is made if needed.
@@ -39,19 +44,22 @@ class VideoWriter:
             raise ValueError(f'{self.path}: only .mp4 is written; give the file this ending')
         if not (np.isfinite(fps) and fps > 0):
             raise ValueError(f'{self.path}: fps must be positive, got {fps}')
-        if self.path.exists() and not force:
-            raise FileExistsError(
-                f'{self.path} exists already; choose another name, remove it, or set force=True '
-                '(--force) to replace it'
-            )
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = PendingFile(self.path, force)
         self.fps = float(fps)
         self.num_frames = 0
-        self.codec: str | None = None
-        self._temporary = self.path.with_name(f'.{self.path.stem}.{os.getpid()}.tmp.mp4')
-        self._writer: cv2.VideoWriter | None = None
+        self._encoder: FrameEncoder | None = None
         self._shape: tuple[int, ...] | None = None
         self._closed = False
+
+    @property
+    def codec(self) -> str | None:
+        """Four-character code of the format, None before the first frame."""
+        return None if self._encoder is None else self._encoder.codec
+
+    @property
+    def description(self) -> str:
+        """Format and encoder, for people; empty before the first frame."""
+        return '' if self._encoder is None else self._encoder.description
 
     def write(self, frame: np.ndarray) -> None:
         """Adds a frame.
@@ -62,7 +70,7 @@ class VideoWriter:
 
         Raises:
             ValueError: The frame is not uint8 (H, W, 3), or of another size than the first.
-            RuntimeError: The writer is closed, or OpenCV cannot encode the video.
+            RuntimeError: The writer is closed, or the video cannot be encoded.
         """
         if self._closed:
             raise RuntimeError(f'{self.path}: the writer is closed')
@@ -71,9 +79,9 @@ class VideoWriter:
                 f'{self.path}, frame {self.num_frames}: expected uint8 (H, W, 3), got '
                 f'{frame.dtype} of shape {frame.shape}'
             )
-        if self._writer is None:
+        if self._encoder is None:
             self._shape = frame.shape
-            self._writer = self._open(*frame.shape[:2])
+            self._encoder = self._open(*frame.shape[:2])
         elif frame.shape != self._shape:
             raise ValueError(
                 f'{self.path}, frame {self.num_frames}: size {frame.shape[:2]} (height, width) but '
@@ -82,55 +90,45 @@ class VideoWriter:
         height, width = frame.shape[:2]
         if height % 2 or width % 2:
             frame = cv2.copyMakeBorder(frame, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
-        self._writer.write(frame)
+        try:
+            self._encoder.write(frame)
+        except EncoderError as error:
+            raise EncoderError(f'{self.path}, frame {self.num_frames}: {error}') from error
         self.num_frames += 1
 
-    def _open(self, height: int, width: int) -> cv2.VideoWriter:
+    def _open(self, height: int, width: int) -> FrameEncoder:
         size = (width + width % 2, height + height % 2)
-        # OpenCV complains loudly about a codec that its build lacks, which is no fault here.
-        # Its functions moved with OpenCV 4.14.
-        log = cv2 if hasattr(cv2, 'getLogLevel') else cv2.utils.logging
-        level = log.getLogLevel()
-        log.setLogLevel(0)
         try:
-            for codec in self.codecs:
-                fourcc = cv2.VideoWriter_fourcc(*codec)
-                writer = cv2.VideoWriter(str(self._temporary), fourcc, self.fps, size)
-                if writer.isOpened():
-                    self.codec = codec
-                    return writer
-                writer.release()
-        finally:
-            log.setLogLevel(level)
-        raise RuntimeError(
-            f'{self.path}: OpenCV {cv2.__version__} can write neither of {", ".join(self.codecs)} '
-            f'at {size[0]}x{size[1]}; is the folder writable, and was OpenCV built with FFmpeg?'
-        )
+            return open_encoder(self._file.temporary, self.fps, size, self.codecs)
+        except EncoderError as error:
+            raise EncoderError(f'{self.path}: {error}') from error
 
     def close(self) -> None:
         """Finishes the video and gives it its name. Nothing happens when it is closed already.
 
         Raises:
-            RuntimeError: No frame was written, or nothing arrived on disk.
+            RuntimeError: No frame was written, or the encoder failed.
+            OSError: Nothing arrived on disk.
         """
         if self._closed:
             return
         try:
-            if self._writer is None:
+            if self._encoder is None:
                 raise RuntimeError(f'{self.path}: no frame was written, so there is no video')
-            self._writer.release()
-            if not self._temporary.is_file() or self._temporary.stat().st_size == 0:
-                raise RuntimeError(f'{self.path}: nothing was written; is the disk full?')
-            os.replace(self._temporary, self.path)
+            try:
+                self._encoder.close()
+            except EncoderError as error:
+                raise EncoderError(f'{self.path}: {error}') from error
+            self._file.commit()
         finally:
             self.abort()
 
     def abort(self) -> None:
         """Ends without a video and removes what was written so far."""
         self._closed = True
-        if self._writer is not None:
-            self._writer.release()
-        self._temporary.unlink(missing_ok=True)
+        if self._encoder is not None:
+            self._encoder.abort()
+        self._file.discard()
 
     def __enter__(self) -> VideoWriter:
         return self
