@@ -52,7 +52,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--config', type=Path, default=CONFIG)
     parser.add_argument('--image-config', type=Path, default=IMAGE_CONFIG)
     parser.add_argument(
-        '--image-share', type=float, default=0.5, help='share of training on single frames'
+        '--image-share', type=float, default=0.45, help='share of training on single frames'
     )
     parser.add_argument('--work-dir', type=Path, default=ROOT / 'work_dirs/demo')
     parser.add_argument('--data', type=Path, default=ROOT / 'data/synthvis_demo')

@@ -66,7 +66,7 @@ train_cfg = dict(
     _delete_=True, type='ReproducibleEpochLoop', max_epochs=max_epochs, val_interval=max_epochs
 )
 optim_wrapper = dict(
-    optimizer=dict(type='AdamW', lr=5e-4, weight_decay=1e-4, fused=True),
+    optimizer=dict(type='AdamW', lr=7e-4, weight_decay=1e-4, fused=True),
     clip_grad=dict(max_norm=0.5, norm_type=2),
     paramwise_cfg=dict(
         custom_keys={

@@ -48,7 +48,7 @@ def run(words: list[str]) -> None:
 def project(tmp_path, monkeypatch, demo_config, demo_config_file, synthvis_root):
     """What the demo leaves behind, tiny and untrained; the current folder."""
     demo = tmp_path / 'work_dirs/demo'
-    for stem in (STEM, 'devis_r18_1xb16-demo-images_synthvis'):
+    for stem in (STEM, 'devis_r18_1xb8-demo-images_synthvis'):
         logs = demo / stem / '20250101_000000/vis_data'
         logs.mkdir(parents=True)
         records = [
@@ -60,8 +60,8 @@ def project(tmp_path, monkeypatch, demo_config, demo_config_file, synthvis_root)
     classes = ('disc', 'triangle', 'ring', 'cross')
     state = dict(state_dict=model.state_dict(), meta=dict(dataset_meta=dict(classes=classes)))
     torch.save(state, demo / 'demo.pth')
-    (tmp_path / 'data').mkdir()
-    (tmp_path / 'data/synthvis_demo').symlink_to(synthvis_root)
+    (tmp_path / 'data/synthvis_demo').mkdir(parents=True)
+    (tmp_path / 'data/synthvis_demo/valid').symlink_to(synthvis_root)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv('LOCAL_RANK', raising=False)
     return tmp_path
