@@ -186,7 +186,10 @@ def stream_options(args: argparse.Namespace) -> dict[str, Any]:
     """Options of `VISInferencer.stream` that the command line gives; the others keep their own."""
     names = 'stride max_frames latency batch_size precision input_size top_k max_missing'.split()
     given = {name: vars(args)[name] for name in names}
-    return {name: value for name, value in given.items() if value is not None}
+    # The outputs that need masks of finished tracks collect them; the others must not grow.
+    options: dict[str, Any] = dict(keep_masks=False)
+    options.update((name, value) for name, value in given.items() if value is not None)
+    return options
 
 
 def run(args: argparse.Namespace, stop: StopRequest) -> RunSummary:

@@ -144,11 +144,12 @@ def test_options_reach_the_stream(command, tmp_path, boxes, monkeypatch):
 
     original = boxes.stream
     monkeypatch.setattr(boxes, 'stream', stream)
-    assert command('--json', 'r.json') == 0 and seen == {}
+    assert command('--json', 'r.json') == 0 and seen == dict(keep_masks=False)
     options = '--stride 2 --max-frames 4 --latency low --batch-size 3 --precision bf16'
     more = '--input-size 64 48 --top-k 5 --max-missing 7 --force --json r.json'
     assert command(*options.split(), *more.split()) == 0
     assert seen == dict(
+        keep_masks=False,
         stride=2,
         max_frames=4,
         latency='low',
