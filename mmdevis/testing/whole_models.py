@@ -21,7 +21,14 @@ from torch import Tensor, nn
 
 from mmdevis.structures import Track
 
-__all__ = ['CONFIGS', 'DeVISRunner', 'Mask2FormerRunner', 'MaskTrackRunner', 'Runner', 'make_runner']
+__all__ = [
+    'CONFIGS',
+    'DeVISRunner',
+    'Mask2FormerRunner',
+    'MaskTrackRunner',
+    'Runner',
+    'make_runner',
+]
 
 _PEER = 'mmdet::{0}/{1}_r50{2}_youtubevis2019.py'
 

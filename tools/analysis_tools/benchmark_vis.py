@@ -307,7 +307,9 @@ def print_table(name: str, rows: list[dict]) -> None:
     print(f'\n| {name}: ' + ' | '.join(columns) + ' |\n|---|' + '---:|' * (len(columns) - 1))
     for row in rows:
         cells = [row.get(column) for column in columns]
-        print('| ' + ' | '.join(f'{c:.4g}' if isinstance(c, float) else str(c) for c in cells) + ' |')
+        print(
+            '| ' + ' | '.join(f'{c:.4g}' if isinstance(c, float) else str(c) for c in cells) + ' |'
+        )
 
 
 def parse_args() -> argparse.Namespace:
