@@ -12,8 +12,9 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
@@ -26,6 +27,8 @@ __all__ = [
     'worker_output',
     'write_json',
 ]
+
+Name = TypeVar('Name', bound=Hashable)
 
 
 def time_call(call: Callable[[], object], device: str = 'cpu') -> float:
@@ -46,11 +49,11 @@ def time_call(call: Callable[[], object], device: str = 'cpu') -> float:
 
 
 def time_in_turns(
-    calls: Mapping[str, Callable[[], object]],
+    calls: Mapping[Name, Callable[[], object]],
     rounds: int,
     device: str = 'cpu',
     warm_up: int = 1,
-) -> dict[str, list[float]]:
+) -> dict[Name, list[float]]:
     """Seconds of each call in each round.
 
     Args:
@@ -62,7 +65,7 @@ def time_in_turns(
     Returns:
         ``rounds`` times for each name; those of one place are of one round.
     """
-    times: dict[str, list[float]] = {name: [] for name in calls}
+    times: dict[Name, list[float]] = {name: [] for name in calls}
     for number in range(-warm_up, rounds):
         for name, call in calls.items():
             elapsed = time_call(call, device)
