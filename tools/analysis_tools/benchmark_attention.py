@@ -19,21 +19,23 @@ allocator) rose above what it held before the call, the gradients' own memory in
 
 import argparse
 import json
-import os
-import platform
-import re
 import statistics
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
-from unittest import mock
 
 import torch
 from torch import Tensor
+
+from mmdevis.testing.measuring import (
+    environment,
+    median_ratio,
+    peak_bytes,
+    time_in_turns,
+    worker_output,
+    write_json,
+)
 
 BASELINE = 'mmcv'
 
@@ -103,94 +105,27 @@ def make_arguments(work: Workload, device: str, dtype: torch.dtype) -> tuple:
     )
 
 
-def mmcv_call(value: Tensor, shapes: tuple, locations: Tensor, weights: Tensor) -> Tensor:
-    """Deformable attention of mmcv: (B, N, M, D) at (B, Q, M, L, K, 2) -> (B, Q, M*D)."""
-    from mmcv.ops.multi_scale_deform_attn import (
-        MultiScaleDeformableAttnFunction,
-        multi_scale_deformable_attn_pytorch,
-    )
-
-    sizes = torch.tensor(shapes, device=value.device)
-    if value.device.type != 'cuda':
-        return multi_scale_deformable_attn_pytorch(value, sizes, locations, weights)
-    areas = sizes.prod(1)
-    return MultiScaleDeformableAttnFunction.apply(
-        value, sizes, areas.cumsum(0) - areas, locations, weights, 64
-    )
-
-
-def mmcv_loop(
-    value: Tensor,
-    shapes: tuple[tuple[int, int], ...],
-    reference: Tensor,
-    offsets: Tensor,
-    logits: Tensor,
-    temporal_offsets: Tensor,
-    temporal_logits: Tensor,
-    *,
-    instance_aware: bool = False,
-    backend: str | None = None,
-) -> Tensor:
-    """The op as a loop over frames with two calls and one gathered copy of the value in each."""
-    del backend
-    from mmdevis.ops.layout import joint_softmax
-
-    dtype = value.dtype
-    if dtype == torch.bfloat16 or value.device.type != 'cuda':
-        value = value.float()  # mmcv's operator has no bfloat16, grid_sample on a CPU is float32
-    weights, temporal_weights = joint_softmax(logits, temporal_logits)
-    sizes = offsets.new_tensor([[w, h] for h, w in shapes])
-    outputs = []
-    for t in range(value.shape[1]):
-        others = [s for s in range(value.shape[1]) if s != t]
-
-        def locate(centre: Tensor, shift: Tensor) -> Tensor:
-            if centre.shape[-1] == 2:
-                located = centre[..., None, :] + shift / sizes[:, None]
-            else:
-                size = centre[..., None, 2:] * 0.5 / shift.shape[-2]
-                located = centre[..., None, :2] + shift * size
-            return located.to(value.dtype)
-
-        here = reference[:, t, :, None]  # (B, Q, 1, L, 2|4)
-        there = here.unsqueeze(3)
-        if instance_aware:
-            there = reference[:, others].transpose(1, 2).unsqueeze(2)  # (B, Q, 1, T-1, L, 2|4)
-        current = mmcv_call(
-            value[:, t].contiguous(),
-            shapes,
-            locate(here, offsets[:, t]),
-            weights[:, t].to(value.dtype).contiguous(),
-        )
-        temporal = mmcv_call(
-            value[:, others].flatten(1, 2),
-            shapes * len(others),
-            locate(there, temporal_offsets[:, t]).flatten(3, 4),
-            temporal_weights[:, t].to(value.dtype).flatten(3, 4),
-        )
-        outputs.append(current + temporal)
-    return torch.stack(outputs, 1).to(dtype)
-
-
 def make_call(
     what: str, name: str, work: Workload, device: str, dtype: torch.dtype
 ) -> tuple[Callable[[], Tensor], list[Tensor]]:
     """A function that runs the op or the layer, and the tensors that get gradients."""
     from mmdevis.ops import temporal_deform_attn
+    from mmdevis.testing.release_loop import per_frame_attention
 
     arguments = make_arguments(work, device, dtype)
     aware = work.queries is not None
     if what == 'op':
-        attend = mmcv_loop if name == 'mmcv-loop' else temporal_deform_attn
+        attend = per_frame_attention if name == 'mmcv-loop' else temporal_deform_attn
         backend = None if name == 'mmcv-loop' else name
         leaves = [arguments[0], *arguments[3:]]
         return lambda: attend(*arguments, instance_aware=aware, backend=backend), leaves
 
-    from mmdevis.models.layers import temporal_deform_attn as module
+    from mmdevis.models.layers import TemporalMultiScaleDeformableAttention
+    from mmdevis.testing.release_loop import release_loop
 
     torch.manual_seed(0)
     width = work.heads * work.channels
-    layer = module.TemporalMultiScaleDeformableAttention(
+    layer = TemporalMultiScaleDeformableAttention(
         embed_dims=width,
         num_heads=work.heads,
         num_levels=len(work.shapes),
@@ -209,34 +144,21 @@ def make_call(
         keywords = dict(reference_points=reference, spatial_shapes=work.shapes)
         if name != 'mmcv-loop':
             return layer(query, value=value, **keywords)
-        with mock.patch.object(module, 'temporal_deform_attn', mmcv_loop):
+        with release_loop():
             return layer(query, value=value, **keywords)
 
     return run, [query, value, *layer.parameters()]
 
 
-def time_once(run: Callable[[], Tensor], leaves: list[Tensor], backward: bool) -> float:
-    """Milliseconds of one forward, or forward and backward, pass."""
+def run_once(run: Callable[[], Tensor], leaves: list[Tensor], backward: bool) -> None:
+    """One forward, or forward and backward, pass."""
     for leaf in leaves:
         leaf.requires_grad_(backward)
         leaf.grad = None
-    on_gpu = leaves[0].device.type == 'cuda'
-    if on_gpu:
-        torch.cuda.synchronize()
-    start = time.perf_counter()
-    output = run()
-    if backward:
-        output.backward(torch.ones_like(output))
-    if on_gpu:
-        torch.cuda.synchronize()
-    return (time.perf_counter() - start) * 1e3
-
-
-def _status_bytes(key: str) -> int:
-    match = re.search(rf'{key}:\s+(\d+) kB', Path('/proc/self/status').read_text())
-    if match is None:
-        raise RuntimeError(f'/proc/self/status has no {key}: memory is measured on Linux only.')
-    return int(match[1]) * 1024
+    with torch.set_grad_enabled(backward):
+        output = run()
+        if backward:
+            output.backward(torch.ones_like(output))
 
 
 def peak_memory(
@@ -247,18 +169,9 @@ def peak_memory(
     small, small_leaves = make_call(
         what, name, WORKLOADS['demo'], device, getattr(torch, dtype)
     )  # libraries, thread pools, compiled kernels
-    time_once(small, small_leaves, backward)
+    run_once(small, small_leaves, backward)
     del small, small_leaves
-    if device == 'cuda':
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-        time_once(run, leaves, backward)
-        return torch.cuda.max_memory_allocated() - before
-    Path('/proc/self/clear_refs').write_text('5')  # resets the peak
-    before = _status_bytes('VmRSS')
-    time_once(run, leaves, backward)
-    return _status_bytes('VmHWM') - before
+    return peak_bytes(lambda: run_once(run, leaves, backward), device)
 
 
 def measure_memory(what: str, name: str, work: str, args: argparse.Namespace) -> list[float | str]:
@@ -266,16 +179,8 @@ def measure_memory(what: str, name: str, work: str, args: argparse.Namespace) ->
     results: list[float | str] = []
     for backward in (0, 1):
         worker = json.dumps([what, name, work, args.device, args.dtype, backward])
-        # Every larger block its own mapping: freed memory leaves the process at once.
-        environment = {**os.environ, 'MALLOC_MMAP_THRESHOLD_': '65536'}
-        command = [sys.executable, __file__, '--threads', str(args.threads), '--worker', worker]
-        done = subprocess.run(command, capture_output=True, text=True, env=environment)
-        if done.returncode:
-            last = (done.stderr.strip().splitlines() or [f'status {done.returncode}'])[-1]
-            print(f'{what} {name}: no memory figure ({last})', file=sys.stderr)
-            results.append('failed')
-        else:
-            results.append(int(done.stdout.splitlines()[-1]) / 2**20)
+        output = worker_output([__file__, '--threads', str(args.threads), '--worker', worker])
+        results.append('failed' if output is None else int(output) / 2**20)
     return results
 
 
@@ -287,24 +192,21 @@ def compare(what: str, work_name: str, names: list[str], args: argparse.Namespac
         outputs = {name: run().float() for name, (run, _) in calls.items()}
     errors = {n: (o - outputs[BASELINE]).abs().max().item() for n, o in outputs.items()}
     del outputs
-    times: dict[str, tuple[list[float], list[float]]] = {name: ([], []) for name in names}
-    for number in range(args.rounds + 1):
-        for backward in (False, True):
-            for name, (run, leaves) in calls.items():
-                with torch.set_grad_enabled(backward):
-                    elapsed = time_once(run, leaves, backward)
-                if number:  # the first round warms up
-                    times[name][backward].append(elapsed)
-        print(f'{what} {work_name}: round {number}/{args.rounds}', end='\r', file=sys.stderr)
+    passes = {
+        (name, backward): partial(run_once, run, leaves, backward)
+        for backward in (False, True)
+        for name, (run, leaves) in calls.items()
+    }
+    times = time_in_turns(passes, args.rounds, args.device)
     calls.clear()
     rows = []
     for name in names:
         row: dict = {'what': what, 'workload': work_name, 'name': name}
-        for key, i in (('forward', 0), ('forward_backward', 1)):
-            own, base = times[name][i], times[BASELINE][i]
-            row[f'{key}_ms'] = statistics.median(own)
-            row[f'{key}_speedup'] = statistics.median(b / o for o, b in zip(own, base))
-            row[f'{key}_all_ms'] = own
+        for key, i in (('forward', False), ('forward_backward', True)):
+            own, base = times[name, i], times[BASELINE, i]
+            row[f'{key}_ms'] = statistics.median(own) * 1e3
+            row[f'{key}_speedup'] = median_ratio(base, own)
+            row[f'{key}_all_ms'] = [seconds * 1e3 for seconds in own]
         if not args.no_memory:
             memory = measure_memory(what, name, work_name, args)
             row['forward_peak_mib'], row['forward_backward_peak_mib'] = memory
@@ -326,24 +228,6 @@ def print_table(rows: list[dict]) -> None:
             f'{row["forward_backward_ms"]:.1f} | {row["forward_backward_speedup"]:.2f} | '
             f'{cells[0]} | {cells[1]} | {row["max_abs_difference"]:.1e} |'
         )
-
-
-def environment(args: argparse.Namespace) -> dict:
-    """What the figures depend on."""
-    processor = platform.processor()
-    if Path('/proc/cpuinfo').exists():
-        found = re.search(r'model name\s*:\s*(.*)', Path('/proc/cpuinfo').read_text())
-        processor = found[1] if found else processor
-    return {
-        'command': ' '.join(sys.argv),
-        'torch': torch.__version__,
-        'processor': processor,
-        'cores': os.cpu_count(),
-        'threads': torch.get_num_threads(),
-        'gpu': torch.cuda.get_device_name() if args.device == 'cuda' else None,
-        'load_average': os.getloadavg(),
-        'workloads': {name: asdict(WORKLOADS[name]) for name in args.workloads},
-    }
 
 
 def parse_args() -> argparse.Namespace:
@@ -376,7 +260,8 @@ def main() -> None:
 
     names = [n for n, reason in available_backends(args.device).items() if reason is None]
     names = [n for n in (*names, 'mmcv-loop') if not args.names or n in {*args.names, BASELINE}]
-    result = {'environment': environment(args), 'rows': []}
+    workloads = {name: asdict(WORKLOADS[name]) for name in args.workloads}
+    result: dict = {'environment': {**environment(args.device), 'workloads': workloads}, 'rows': []}
     for work in args.workloads:
         for what in args.what:
             rows = compare(what, work, names, args)
@@ -384,9 +269,7 @@ def main() -> None:
             result['rows'] += rows
     print(f'\nx: times as fast as {BASELINE}, same round. {json.dumps(result["environment"])}')
     if args.json:
-        partial = args.json.with_name(args.json.name + '.partial')
-        partial.write_text(json.dumps(result, indent=1))
-        os.replace(partial, args.json)
+        write_json(args.json, result)
 
 
 if __name__ == '__main__':

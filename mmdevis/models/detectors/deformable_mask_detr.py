@@ -10,6 +10,7 @@ from mmdet.structures import DetDataSample, SampleList
 from torch import Tensor, nn
 
 from mmdevis.utils.losses import check_finite
+from mmdevis.utils.pieces import prefers_pieces
 
 from ..dense_heads.deformable_mask_detr_head import MaskFeatures
 from ..layers import (
@@ -240,7 +241,7 @@ class DeformableMaskDETR(DeformableDETR):
             Arguments of the head (``hidden_states``, ``references``, ``mask_features``) and
             ``memory``, a list of (B, T, C, h, w), fine to coarse.
         """
-        backbone_feats = self.backbone(inputs)
+        backbone_feats = self._run_backbone(inputs)
         padding = frame_padding(frame_samples, inputs.device) if self.ignore_padding else None
         if padding is not None:
             backbone_feats = [clear_padding(feat, padding) for feat in backbone_feats]
@@ -261,6 +262,12 @@ class DeformableMaskDETR(DeformableDETR):
         outputs['mask_features'] = mask_features
         outputs['memory'] = memory
         return outputs
+
+    def _run_backbone(self, inputs: Tensor) -> Sequence[Tensor]:
+        """Feature maps of (B * T, 3, H, W) frames, one frame at a time where that is faster."""
+        if self.training or len(inputs) == 1 or not prefers_pieces(inputs):
+            return self.backbone(inputs)
+        return [torch.cat(level) for level in zip(*map(self.backbone, inputs.split(1)))]
 
     def extract_feat(self, batch_inputs: Tensor) -> tuple[Tensor, ...]:
         """Neck features of (B, 3, H, W) inputs, fine to coarse."""

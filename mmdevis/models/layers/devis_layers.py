@@ -15,9 +15,17 @@ from mmengine.model import ModuleList
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from mmdevis.ops import resolve_backend
+from mmdevis.utils.pieces import prefers_pieces
 from mmdevis.utils.precision import at_least_float32
 
+from .temporal_deform_attn import TemporalMultiScaleDeformableAttention
+
 SpatialShapes = tuple[tuple[int, int], ...]
+
+# Pixels that an encoder layer works on at once (see DeVISEncoderLayer): what it predicts for them,
+# 9 KiB each at full size, stays in the last-level cache of a usual CPU.
+_PIECE = 1024
 
 
 def _build_attention(cfg: dict) -> nn.Module:
@@ -37,6 +45,78 @@ class DeVISEncoderLayer(DeformableDetrTransformerEncoderLayer):
         self.embed_dims = self.self_attn.embed_dims
         self.ffn = FFN(**self.ffn_cfg)
         self.norms = _norms(self.norm_cfg, self.embed_dims, 2)
+
+    def forward(
+        self,
+        query: Tensor,
+        query_pos: Tensor,
+        key_padding_mask: Tensor | None,
+        *,
+        reference_points: Tensor,
+        spatial_shapes: SpatialShapes,
+        **kwargs,
+    ) -> Tensor:
+        """Let every pixel look at its clip.
+
+        Args:
+            query: (B, T * N, C).
+            query_pos: (B, T * N, C).
+            key_padding_mask: (B, T * N) bool or None.
+            reference_points: (B, T * N, L, 2).
+            spatial_shapes: L pairs (h, w).
+            **kwargs: Passed on to the attention.
+
+        Returns:
+            (B, T * N, C).
+        """
+        if not self.training and prefers_pieces(query) and self._samples_in_c(query):
+            return self._in_pieces(
+                query, query_pos, key_padding_mask, reference_points, spatial_shapes
+            )
+        return super().forward(
+            query,
+            query_pos,
+            key_padding_mask,
+            reference_points=reference_points,
+            spatial_shapes=spatial_shapes,
+            **kwargs,
+        )
+
+    def _samples_in_c(self, query: Tensor) -> bool:
+        """Whether the C kernels run; other back ends prepare the value anew in each call."""
+        attention = self.self_attn
+        if not isinstance(attention, TemporalMultiScaleDeformableAttention):
+            return False
+        return resolve_backend(query.device.type, query.dtype, attention.backend) == 'cpu'
+
+    def _in_pieces(
+        self,
+        query: Tensor,
+        query_pos: Tensor,
+        key_padding_mask: Tensor | None,
+        reference_points: Tensor,
+        spatial_shapes: SpatialShapes,
+    ) -> Tensor:
+        """:meth:`forward` for some pixels of all frames after the other."""
+        attention = self.self_attn
+        value = attention.project_value(query, key_padding_mask)
+        # Dtype and order that the kernels sample in, made once instead of in each call.
+        value = at_least_float32(value).transpose(2, 3).contiguous().transpose(2, 3)
+
+        def by_frame(x: Tensor) -> Tensor:
+            return x.unflatten(1, (attention.num_frames, -1))
+
+        query, query_pos, reference_points = map(by_frame, (query, query_pos, reference_points))
+        output = torch.empty_like(query)
+        size = max(_PIECE // (query.shape[0] * query.shape[1]), 1)
+        for start in range(0, query.shape[2], size):
+            part = slice(start, start + size)
+            x = query[:, :, part]
+            attended = attention.attend(
+                x + query_pos[:, :, part], value, reference_points[:, :, part], spatial_shapes
+            )
+            output[:, :, part] = self.norms[1](self.ffn(self.norms[0](attended + x)))
+        return output.flatten(1, 2)
 
 
 class DeVISDecoderLayer(DeformableDetrTransformerDecoderLayer):

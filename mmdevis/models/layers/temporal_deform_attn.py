@@ -155,25 +155,57 @@ class TemporalMultiScaleDeformableAttention(MultiScaleDeformableAttention):
         Returns:
             (B, T * Q, C).
         """
-        value = query if value is None else value
+        value = self.project_value(query if value is None else value, key_padding_mask)
         identity = query if identity is None else identity
         if query_pos is not None:
             query = query + query_pos
-        batch, frames = query.shape[0], self.num_frames
-        heads, levels = self.num_heads, self.num_levels
+        output = self.attend(
+            query.view(query.shape[0], self.num_frames, -1, self.embed_dims),
+            value,
+            reference_points.unflatten(1, (self.num_frames, -1)),
+            spatial_shapes,
+        )
+        return self.dropout(output.flatten(1, 2)) + identity
 
+    def project_value(self, value: Tensor, key_padding_mask: Tensor | None = None) -> Tensor:
+        """Project the pixels.
+
+        Args:
+            value: (B, T * N, C).
+            key_padding_mask: (B, T * N) bool, True in padding, which gets zeros.
+
+        Returns:
+            (B, T, N, heads, channels of a head).
+        """
         value = self.value_proj(value)
         if key_padding_mask is not None:
             value = value.masked_fill(key_padding_mask[..., None], 0.0)
-        value = value.view(batch, frames, -1, heads, value.shape[-1] // heads)
-        query = query.view(batch, frames, -1, self.embed_dims)
-        queries = query.shape[2]
-        offsets, logits, temporal_offsets, temporal_logits = self.predict_samples(query)
+        width = value.shape[-1] // self.num_heads
+        return value.view(value.shape[0], self.num_frames, -1, self.num_heads, width)
 
+    def attend(
+        self,
+        query: Tensor,
+        value: Tensor,
+        reference_points: Tensor,
+        spatial_shapes: tuple[tuple[int, int], ...],
+    ) -> Tensor:
+        """Predict where to sample, sample, and project.
+
+        Args:
+            query: (B, T, Q, C), positions added.
+            value: From :meth:`project_value`.
+            reference_points: (B, T, Q, L, 2 or 4).
+            spatial_shapes: L pairs (h, w).
+
+        Returns:
+            (B, T, Q, C).
+        """
+        offsets, logits, temporal_offsets, temporal_logits = self.predict_samples(query)
         output = temporal_deform_attn(
             value,
             spatial_shapes,
-            reference_points.view(batch, frames, queries, levels, -1),
+            reference_points,
             offsets,
             logits,
             temporal_offsets,
@@ -181,5 +213,4 @@ class TemporalMultiScaleDeformableAttention(MultiScaleDeformableAttention):
             instance_aware=self.instance_aware,
             backend=self.backend,
         )
-        output = self.output_proj(output.flatten(1, 2))
-        return self.dropout(output) + identity
+        return self.output_proj(output)

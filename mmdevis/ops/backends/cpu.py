@@ -52,11 +52,16 @@ def forward(
     """
     batch, frames, queries, heads = offsets.shape[:4]
     output = value.new_empty(batch, frames, queries, heads * value.shape[-1])
+    # Whoever calls more than once for one value can lay it out as the kernel would copy it.
+    by_head = not value.is_contiguous() and value.transpose(2, 3).is_contiguous()
     inputs = [
-        tensor.contiguous()
-        for tensor in (value, reference, offsets, logits, temporal_offsets, temporal_logits)
+        value if by_head else value.contiguous(),
+        *(
+            tensor.contiguous()
+            for tensor in (reference, offsets, logits, temporal_offsets, temporal_logits)
+        ),
     ]
-    _call('forward', spatial_shapes, inputs, [output], instance_aware)
+    _call('forward', spatial_shapes, inputs, [output], instance_aware, by_head)
     return output
 
 
@@ -104,6 +109,7 @@ def _call(
     inputs: list[Tensor],
     others: list[Tensor | None],
     instance_aware: bool,
+    by_head: bool = False,
 ) -> None:
     value, reference, offsets, _, temporal_offsets, _ = inputs
     batch, frames, tokens, heads, channels = value.shape
@@ -112,9 +118,9 @@ def _call(
     if offsets.numel() == 0:
         return  # no batch or no query: outputs are empty, gradients of the rest are zero
     # The order is that of `Dims` in the C source.
-    dims = (ctypes.c_int64 * 12)(
+    dims = (ctypes.c_int64 * 13)(
         batch, frames, tokens, queries, heads, channels, levels, points, temporal_points,
-        reference.shape[-1], instance_aware, torch.get_num_threads(),
+        reference.shape[-1], instance_aware, torch.get_num_threads(), by_head,
     )  # fmt: skip
     shapes = (ctypes.c_int64 * len(spatial_shapes))(*spatial_shapes)
     pointers = [

@@ -75,8 +75,10 @@ int NAME(temporal_deform_attn_forward)(const Dims *n, const int64_t *shapes, con
     const int64_t wide = n->heads * n->channels; /* from a token to the next in (B, T, N, M, D) */
     /* One head's tokens lie `wide` apart and so fill few of a cache's sets. With many samples per
      * token it pays to copy the value to (B, T, M, N, D) first. */
-    REAL *by_head = NULL;
-    if (NAME(is_dense)(n)) by_head = allocate((size_t)(frames * n->tokens * wide) * sizeof(REAL));
+    REAL *copy = NULL;
+    if (!n->by_head && NAME(is_dense)(n))
+        copy = allocate((size_t)(frames * n->tokens * wide) * sizeof(REAL));
+    const REAL *by_head = n->by_head ? value : copy;
     /* Neighbouring queries look at neighbouring pixels: blocks keep them in one core's cache. */
     int64_t block = MIN(256, n->queries);
     while (block > 1 && frames * n->heads * (n->queries / block) < 8 * n->threads) block /= 2;
@@ -87,11 +89,11 @@ int NAME(temporal_deform_attn_forward)(const Dims *n, const int64_t *shapes, con
         NAME(Samples) own, other;
         failed |= NAME(make_samples)(&own, n, shapes, n->points, 1);
         failed |= NAME(make_samples)(&other, n, shapes, n->temporal_points, others);
-        if (by_head != NULL) {
+        if (copy != NULL) {
 #pragma omp for schedule(static)
             for (int64_t i = 0; i < frames * n->heads; i++) {
                 const int64_t m = i % n->heads;
-                NAME(copy_tokens)(by_head + i * slice, n->channels,
+                NAME(copy_tokens)(copy + i * slice, n->channels,
                                   value + (i - m) * slice + m * n->channels, wide, n);
             }
         }
@@ -117,6 +119,6 @@ int NAME(temporal_deform_attn_forward)(const Dims *n, const int64_t *shapes, con
         free(own.block);
         free(other.block);
     }
-    free(by_head);
+    free(copy);
     return failed;
 }

@@ -30,6 +30,7 @@
 typedef struct {
     int64_t batch, frames, tokens, queries, heads, channels, levels;
     int64_t points, temporal_points, reference_size, instance_aware, threads;
+    int64_t by_head; /* forward only: the value lies in memory as (B, T, M, N, D) */
 } Dims;
 
 /* Memory that vectors do not straddle cache lines in; NULL if there is none. */

@@ -1,0 +1,41 @@
+"""tools/analysis_tools/benchmark_vis.py at a size that says nothing about speed."""
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parents[2] / 'tools/analysis_tools/benchmark_vis.py'
+
+
+@pytest.fixture(scope='module')
+def script():
+    spec = importlib.util.spec_from_file_location('benchmark_vis', SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_exponent(script):
+    assert script.exponent([2, 4, 8], [3 * 2**1.5, 3 * 4**1.5, 3 * 8**1.5]) == pytest.approx(1.5)
+
+
+@pytest.mark.slow
+def test_speed_and_kernels(script, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(script, 'environment', lambda device: {})
+    arguments = (
+        '--what speed kernels --models devis mask2former-vis --steps network --size 32 64 '
+        '--original-size 32 64 --num-frames 2 --video-frames 2 --rounds 1 --threads 1'
+    )
+    out = tmp_path / 'new' / 'out.json'
+    monkeypatch.setattr(sys, 'argv', ['benchmark_vis.py', *arguments.split(), '--json', str(out)])
+    script.main()
+    result = json.loads(out.read_text())
+    rows = {row['model']: row for row in result['speed']}
+    assert rows['devis']['times_devis'] == 1
+    assert rows['mask2former-vis']['times_devis'] > 0
+    kernels = {row['part']: row['kernels'] for row in result['kernels']}
+    assert 0 < kernels['decoder'] < kernels['clip']
+    assert '| mask2former-vis |' in capsys.readouterr().out
