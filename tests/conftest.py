@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import random
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +22,10 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
 torch.set_num_threads(1)
+
+# Shells start background jobs with Ctrl-C ignored, which tests of it must not inherit.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No deadline: a loaded machine makes a slow example, not a wrong one. Always the same examples in
 # CI, so that a change is judged by itself.

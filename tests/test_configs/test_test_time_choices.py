@@ -25,6 +25,7 @@ TRACKER = {
     'merge_ignored_frames': False,
     'match_threshold': -0.5,
     'birth_threshold': 0.3,
+    'death_threshold': 0.05,
     'reid_window': 5,
     'reid_threshold': -0.7,
     'max_missing': 9,

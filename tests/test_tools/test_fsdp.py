@@ -80,7 +80,7 @@ def test_two_processes_train_the_model_of_one(tmp_path, monkeypatch):
     model.init_weights()
     torch.save({'state_dict': model.state_dict()}, 'start.pth')
     # Both see the same clips, not flipped.
-    words = ['--cfg-options', 'train_dataloader.dataset.pipeline.1.transforms.2.prob=0.0']
+    words = ['--cfg-options', 'train_dataloader.dataset.pipeline.1.transforms.3.prob=0.0']
     assert load_train().main(['plain.py', '--work-dir', 'one', *words]) == 0
     env = {
         **os.environ,
@@ -135,4 +135,4 @@ def test_starting_from_an_image_needs_parameters_of_their_full_shape(monkeypatch
     assert _whole_model(runner) == 'a model'
     runner.model = Sharded()
     whole = _whole_model(runner)
-    assert whole.query_embedding.weight.shape == (40, 256)
+    assert whole.query_embedding.weight.shape == (120, 256)

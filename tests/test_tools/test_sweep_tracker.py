@@ -195,7 +195,7 @@ def test_half_precision_halves_the_folder():
         (['--grid', 'final_class_policy=best'], 'most_common'),
         (['--sort', 'APP'], 'the metrics are'),
         (['--cfg-options', 'test_evaluator.format_only=True'], 'docs/datasets.md'),
-        (['--cfg-options', 'model.bbox_head.mask_head.unit_attention=True'], 'something else'),
+        (['--cfg-options', 'model.bbox_head.mask_head.unit_attention=False'], 'something else'),
         (['--grid', 'stride=1', '--clips', 'exact'], 'does not serve'),
     ],
 )

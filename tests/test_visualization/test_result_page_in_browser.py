@@ -80,7 +80,7 @@ class Page:
         self.one(selector).send_keys(getattr(webdriver.Keys, key, key))
 
     def until(self, condition, what):
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while not condition():
             assert time.monotonic() < end, f'waited in vain for {what}'
             time.sleep(0.02)
