@@ -92,9 +92,10 @@ def test_the_oracle_of_the_error_repairs_it(scene, kind):
     assert found['alone'][kind]['AP'] == pytest.approx(lost)
     assert found['in_order'][kind]['AP'] == pytest.approx(lost)
     for other in set(CASES) - {kind}:
-        assert found['alone'][other]['AP'] < lost / 2, other
+        # What no track of its class is about is missed too, but that oracle comes later.
+        if (kind, other) != ('classification', 'missed'):
+            assert found['alone'][other]['AP'] < lost / 2, other
         assert found['in_order'][other]['AP'] == pytest.approx(0), other
-    assert found['counts']['correct'] < 3 or found['counts'][kind] > 0
 
 
 @pytest.mark.parametrize('kind', [k for k in CASES if k not in ('missed', 'mask')])
@@ -130,11 +131,15 @@ def test_too_short_a_track_is_missed_in_part(scene):
 
 @pytest.mark.parametrize(
     'box, kind',
-    [((4, 3, 6, 9), 'mask'), ((6, 7, 10, 10), 'localisation'), ((2, 12, 4, 4), 'false positives')],
+    [
+        ((3, 3, 10, 10), 'mask'),
+        ((2, 2, 10, 4), 'localisation'),
+        ((2, 12, 4, 4), 'false positives'),
+    ],
 )
 def test_kind_of_a_track_by_its_masks(scene, vis, box, kind):
     gt, _, track = scene
-    # The object is a frame around nothing, so that a full box has the right box and a bad mask.
+    # The object is a frame around nothing: another box can be right where the mask is not.
     for t, mask in enumerate(gt['annotations'][0]['segmentations']):
         hollow = vis.box_mask(2 + t, 2, 10, 10)
         hollow[3 + t : 11 + t, 3:11] = False

@@ -106,10 +106,13 @@ def _both_visible(video: VideoTracks) -> np.ndarray:
 
 
 def fix_localisation(video: VideoTracks) -> list[dict]:
-    """True masks where the box around the mask is off (IoU below 0.5)."""
-    return _true_masks_where(
-        video, _both_visible(video) & (_of_owner(video, video.box_ious) < FOUND_IOU)
-    )
+    """True masks where the box around the mask is off (IoU below 0.5).
+
+    A mask that shows another object well is a matter of identity.
+    """
+    of_another = (video.claims >= 0) & (video.claims != video.owner)
+    off = _of_owner(video, video.box_ious) < FOUND_IOU
+    return _true_masks_where(video, _both_visible(video) & off & ~of_another)
 
 
 def fix_mask(video: VideoTracks) -> list[dict]:
