@@ -39,7 +39,7 @@ def test_all_entries_see_the_same_number_of_frames(path):
     for spec in first_runs(table):
         seen = spec.iterations * spec.batch_size * spec.frames_per_sample
         assert abs(seen - table.train_frames) / table.train_frames < 0.01
-    best = {entry: 1.0 for entry in table.entries}
+    best = dict.fromkeys(table.entries, 1.0)
     assert len(final_runs(table, best)) == len(table.entries) * len(table.seeds)
     for pair in table.get('comparisons', []):
         assert {pair['better'], pair['worse']} <= set(table.entries)

@@ -9,6 +9,7 @@ command may be given again until the table is full; the report is written after 
 from __future__ import annotations
 
 import argparse
+import json
 import multiprocessing
 import subprocess
 import sys
@@ -105,7 +106,7 @@ def main(argv: list[str] | None = None, run: Callable[..., bool] = execute_apart
     def report() -> None:
         text, content = make_report(table, folder, how)
         write_text(args.out / f'{args.table.stem}.md', text)
-        write_text(args.out / f'{args.table.stem}.json', Config(content).to_json() + '\n')
+        write_text(args.out / f'{args.table.stem}.json', json.dumps(content, indent=1) + '\n')
 
     def run_all(specs: list[RunSpec]) -> bool:
         for number, spec in enumerate(specs, start=1):
