@@ -119,3 +119,23 @@ def test_peers_train_resume_and_are_reported(tmp_path, capsys):
     # Other settings are refused.
     assert tool.main([*args, 'train_frames=64'], run) == 2
     assert 'other settings (train_frames)' in capsys.readouterr().err
+
+
+def test_every_row_of_the_ladder_builds(tmp_path):
+    from mmdet.registry import MODELS
+
+    from mmdevis.benchmarking.adapt import adapt_config
+
+    table = Config.fromfile(ROOT / 'configs/benchmark/ablations_synthvis.py')
+    parameters = {}
+    for entry in table.entries:
+        spec = make_spec(table, entry, 1.0, 0)
+        cfg = adapt_config(spec, tmp_path, (96, 160), tmp_path)
+        model = MODELS.build(cfg.model)
+        parameters[entry] = sum(p.numel() for p in model.parameters())
+        assert model.num_frames == cfg.train_dataloader.dataset.num_frames
+    full = parameters['full']
+    assert parameters['ktemp0'] < full and parameters['clip8'] > full
+    assert parameters['mask_multi_scale'] < full
+    assert parameters['mask_encoded'] < parameters['mask_multi_scale']
+    assert parameters['cues_mask'] == parameters['not_instance_aware'] == full
