@@ -30,9 +30,7 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('images', type=Path, help='folder that the file names are relative to')
     parser.add_argument('--out', type=Path, required=True, help='folder to write')
     parser.add_argument('--count', type=int, default=10, help='videos (default %(default)s)')
-    parser.add_argument(
-        '--frames', type=int, default=6, help='frames of each (default 6)'
-    )
+    parser.add_argument('--frames', type=int, default=6, help='frames of each (default 6)')
     parser.add_argument('--score-thr', type=float, default=0.3, help='tracks below are not drawn')
     return parser.parse_args(argv)
 
