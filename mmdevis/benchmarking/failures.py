@@ -66,7 +66,7 @@ def worst_videos(
     Args:
         gt: Ground truth in YouTube-VIS format.
         results: Predicted tracks in YouTube-VIS format.
-        count: How many at most; videos without objects are left out.
+        count: How many at most; videos without objects, or without errors, are left out.
         score_thr: Tracks with a smaller score are neither drawn nor described; AP takes all.
 
     Raises:
@@ -83,7 +83,7 @@ def worst_videos(
             'annotations': [a for a in gt['annotations'] if a['video_id'] == video['id']],
         }
         ap = average_precision(own, [r for r in results if r['video_id'] == video['id']])['AP']
-        if ap >= 0:
+        if 0 <= ap < 1 - 1e-9:
             tracks = shown[video['id']]
             failures.append(Failure(video, tracks, ap, describe(tracks)))
     return sorted(failures, key=lambda f: (f.ap, -len(f.tracks.gts)))[:count]

@@ -35,8 +35,8 @@ def test_worst_first_with_the_reason(data):
     _, gt, results = data
     failures = worst_videos(gt, results)
     ids = [video['id'] for video in gt['videos']]
-    assert [f.video['id'] for f in failures] == [ids[2], ids[1], ids[0]]
-    assert failures[0].ap == 0 and failures[-1].ap == pytest.approx(1)
+    assert [f.video['id'] for f in failures] == [ids[2], ids[1]]
+    assert failures[0].ap == 0 < failures[1].ap < 1
     counts = [len(f.tracks.gts) for f in failures]
     assert failures[0].reason == f'{counts[0]} of {counts[0]} objects missed'
     assert failures[1].reason == f'1 of {counts[1]} objects missed'
