@@ -10,44 +10,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
-import zipfile
 from pathlib import Path
-from typing import Any
 
 from mmdevis.evaluation.functional import (
-    VISFormatError,
     class_table,
     evaluate_tracking,
     evaluate_ytvis,
     summary_table,
 )
-
-
-def read_json(path: Path) -> Any:
-    """Reads a json file, or `results.json` out of a zip file.
-
-    Args:
-        path: The file.
-
-    Returns:
-        What the file holds.
-
-    Raises:
-        VISFormatError: The file is not json, or the zip file does not hold exactly one json file.
-        OSError: The file cannot be read.
-    """
-    try:
-        if path.suffix == '.zip':
-            with zipfile.ZipFile(path) as archive:
-                names = [n for n in archive.namelist() if n.endswith('.json')]
-                if len(names) != 1:
-                    raise VISFormatError(f'{path}: expected one json file inside, found {names}')
-                return json.loads(archive.read(names[0]))
-        return json.loads(path.read_text())
-    except (json.JSONDecodeError, UnicodeDecodeError, zipfile.BadZipFile) as error:
-        raise VISFormatError(f'{path} cannot be read: {error}') from error
+from mmdevis.utils.files import read_json, write_text
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -112,10 +84,7 @@ def main(argv: list[str] | None = None) -> int:
     if args.classwise:
         print(f'\n{class_table(metrics)}')
     if args.json is not None:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        temporary = args.json.with_name(f'.{args.json.name}.{os.getpid()}.tmp')
-        temporary.write_text(json.dumps(metrics, indent=2) + '\n')
-        os.replace(temporary, args.json)
+        write_text(args.json, json.dumps(metrics, indent=2) + '\n')
     return 0
 
 

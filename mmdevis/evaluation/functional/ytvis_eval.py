@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from mmdet.evaluation.functional import YTVIS, YTVISeval
@@ -73,6 +73,36 @@ class BatchedYTVISeval(YTVISeval):
         return track_ious([d['segmentations'] for d in dts], [g['segmentations'] for g in gts])
 
 
+def frame_overlaps(
+    dts: Sequence[Sequence[dict | None]], gts: Sequence[Sequence[dict | None]]
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Areas of all masks and intersections of all pairs of two sets of tracks, frame by frame.
+
+    Args:
+        dts: D tracks, each with one RLE, or None, for each of the same F frames.
+        gts: G tracks likewise.
+
+    Yields:
+        F times the areas (D,) and (G,), and the intersections (D, G), in pixels as floats.
+    """
+    num_frames = len(dts[0]) if dts else len(gts[0]) if gts else 0
+    for frame in range(num_frames):
+        rows = [i for i, track in enumerate(dts) if track[frame]]
+        cols = [j for j, track in enumerate(gts) if track[frame]]
+        dt_masks = [dts[i][frame] for i in rows]
+        gt_masks = [gts[j][frame] for j in cols]
+        dt_area, gt_area = np.zeros(len(dts)), np.zeros(len(gts))
+        intersection = np.zeros((len(dts), len(gts)))
+        dt_area[rows] = a = mask_utils.area(dt_masks).astype(float) if rows else np.zeros(0)
+        gt_area[cols] = b = mask_utils.area(gt_masks).astype(float) if cols else np.zeros(0)
+        if rows and cols:
+            iou = mask_utils.iou(dt_masks, gt_masks, [0] * len(cols))
+            # iou = i / (a + b - i), so i is this integer; rounding undoes the division exactly
+            # as long as areas stay far below 2 ** 52.
+            intersection[np.ix_(rows, cols)] = np.rint(iou * (a[:, None] + b[None]) / (1 + iou))
+        yield dt_area, gt_area, intersection
+
+
 def track_ious(
     dts: Sequence[Sequence[dict | None]], gts: Sequence[Sequence[dict | None]]
 ) -> np.ndarray:
@@ -87,22 +117,10 @@ def track_ious(
     """
     intersection = np.zeros((len(dts), len(gts)))
     dt_area, gt_area = np.zeros(len(dts)), np.zeros(len(gts))
-    num_frames = len(dts[0]) if dts else len(gts[0]) if gts else 0
-    for frame in range(num_frames):
-        rows = [i for i, track in enumerate(dts) if track[frame]]
-        cols = [j for j, track in enumerate(gts) if track[frame]]
-        dt_masks = [dts[i][frame] for i in rows]
-        gt_masks = [gts[j][frame] for j in cols]
-        a = mask_utils.area(dt_masks).astype(float) if rows else np.zeros(0)
-        b = mask_utils.area(gt_masks).astype(float) if cols else np.zeros(0)
-        dt_area[rows] += a
-        gt_area[cols] += b
-        if rows and cols:
-            iou = mask_utils.iou(dt_masks, gt_masks, [0] * len(cols))
-            # iou = i / (a + b - i), so i is this integer; rounding undoes the division exactly
-            # as long as areas stay far below 2 ** 52.
-            shared = np.rint(iou * (a[:, None] + b[None]) / (1 + iou))
-            intersection[np.ix_(rows, cols)] += shared
+    for a, b, shared in frame_overlaps(dts, gts):
+        dt_area += a
+        gt_area += b
+        intersection += shared
     union = dt_area[:, None] + gt_area[None] - intersection
     return np.divide(intersection, union, out=np.zeros_like(union), where=union > 0)
 
@@ -218,6 +236,26 @@ def evaluate_ytvis(
         for label, category in enumerate(sorted(gt['categories'], key=lambda c: c['id'])):
             metrics[f'{category["name"]}_precision'] = scores.ap(label=label)
     return metrics
+
+
+def average_precision(gt: dict, results: Sequence[dict]) -> dict[str, float]:
+    """AP and AP50 alone, for many evaluations of checked data in a row.
+
+    Args:
+        gt: What `check_ground_truth` returned. Not changed.
+        results: What `check_results` returned. Not changed.
+
+    Returns:
+        `AP` and `AP50` as from `evaluate_ytvis`.
+    """
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = YTVIS({**gt, 'annotations': [dict(a) for a in gt['annotations']]})
+        evaluation = BatchedYTVISeval(truth, _load_results(truth, [dict(r) for r in results]))
+        params = evaluation.params
+        params.areaRng, params.areaRngLbl = params.areaRng[:1], ['all']
+        evaluation.evaluate()
+        scores = _Scores(evaluation)
+    return {'AP': scores.ap(), 'AP50': scores.ap(0.5)}
 
 
 def _load_results(truth: YTVIS, results: list[dict]) -> YTVIS:

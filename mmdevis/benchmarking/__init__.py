@@ -1,0 +1,1 @@
+"""Trains and compares several models under one protocol (docs/benchmarks/protocol.md)."""

@@ -1,0 +1,162 @@
+"""Tables out of finished runs."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmengine.config import Config
+
+from .plan import RunSpec, final_runs, first_runs
+from .run import RESULT
+
+_SCORES = ('AP', 'AP50', 'AR1', 'AR10', 'HOTA', 'IDSW', 'AP_slight', 'AP_moderate', 'AP_heavy')
+_ERRORS = (
+    'classification', 'identity', 'localisation', 'mask', 'missed', 'false positives', 'duplicates'
+)  # fmt: skip
+
+
+def read_results(runs: Sequence[RunSpec], folder: Path) -> dict[str, dict]:
+    """Results of those runs that are finished, by name."""
+    found = {}
+    for spec in runs:
+        path = folder / spec.name / RESULT
+        if path.exists():
+            found[spec.name] = json.loads(path.read_text())
+    return found
+
+
+def best_factors(table: Config, folder: Path) -> dict[str, float]:
+    """The learning-rate factor of best AP on `valid` of each entry whose sweep is finished."""
+    runs = first_runs(table)
+    results = read_results(runs, folder)
+    by_entry: dict[str, list[RunSpec]] = defaultdict(list)
+    for spec in runs:
+        by_entry[spec.entry].append(spec)
+    return {
+        entry: max(specs, key=lambda s: results[s.name]['sets']['valid']['AP']).lr_factor
+        for entry, specs in by_entry.items()
+        if all(s.name in results for s in specs)
+    }
+
+
+def mean_and_spread(values: Sequence[float]) -> tuple[float, float]:
+    """Mean, and half the range."""
+    return statistics.fmean(values), (max(values) - min(values)) / 2
+
+
+def _cell(values: Sequence[float], digits: int = 3) -> str:
+    if not values or -1 in values:
+        return '-'
+    mean, spread = mean_and_spread(values)
+    return f'{mean:.{digits}f}' + (f' ± {spread:.{digits}f}' if len(values) > 1 else '')
+
+
+def compare(better: Sequence[float], worse: Sequence[float]) -> str:
+    """Whether one group of scores is above another by more than their spreads.
+
+    Returns:
+        'reproduced', 'reversed', 'not distinguishable', or 'not measured'.
+    """
+    if not better or not worse:
+        return 'not measured'
+    (a, da), (b, db) = mean_and_spread(better), mean_and_spread(worse)
+    if abs(a - b) <= max(da, db):
+        return 'not distinguishable'
+    return 'reproduced' if a > b else 'reversed'
+
+
+def _rows(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    lines = [header, ['---'] * len(header), *rows]
+    return ['| ' + ' | '.join(line) + ' |' for line in lines] + ['']
+
+
+def make_report(table: Config, folder: Path, provenance: dict) -> tuple[str, dict]:
+    """Markdown and json of what is finished.
+
+    Args:
+        table: The table file.
+        folder: Folder of the runs.
+        provenance: Command, commit, versions, machine, time.
+
+    Returns:
+        The text and the content of the json file.
+    """
+    best = best_factors(table, folder)
+    runs = final_runs(table, best)
+    results = read_results(runs, folder)
+    sweep = read_results(first_runs(table), folder)
+    of_entry: dict[str, list[dict]] = defaultdict(list)
+    for spec in runs:
+        if spec.name in results:
+            of_entry[spec.entry].append(results[spec.name])
+
+    lines = [f'# {table.title}', '', table.get('note', ''), '']
+    lines.append(
+        f'{len(sweep)} of {len(first_runs(table))} runs of the sweep and {len(results)} of '
+        f'{len(table.entries) * len(table.seeds)} final runs are finished; '
+        f'{table.train_frames} training frames each, seeds {list(table.seeds)}, '
+        'mean ± half the range. The [protocol](protocol.md) says how.'
+    )
+    lines += ['']
+
+    def over(entry: str, name: str, subset: str = 'test') -> list[float]:
+        sets = [r['sets'].get(subset, {}) for r in of_entry[entry]]
+        return [s[name] for s in sets if name in s]
+
+    subsets = list(table.data.subsets)
+    rows = []
+    for entry, settings in table.entries.items():
+        row = [settings.title, *(_cell(over(entry, n), 1 if n == 'IDSW' else 3) for n in _SCORES)]
+        rows.append(row + [_cell(over(entry, 'AP', s)) for s in subsets])
+    lines += _rows(['model', *_SCORES, *(f'AP, {s}' for s in subsets)], rows)
+    rows = []
+    for entry, settings in table.entries.items():
+        done = of_entry[entry]
+        rows.append(
+            [
+                settings.title,
+                f'{done[0]["parameters"] / 1e6:.2f}' if done else '-',
+                _cell([r['fps'] for r in done], 1),
+                _cell([r['peak_memory_mib'] for r in done if 'peak_memory_mib' in r], 0),
+                _cell([r['train_seconds'] / 60 for r in done if 'train_seconds' in r], 1),
+                f'{best[entry]:g}' if entry in best else '-',
+            ]
+        )
+    header = ['model', 'parameters (M)', 'FPS', 'peak memory (MiB)', 'training (min)', 'lr factor']
+    lines += _rows(header, rows)
+    lines += ['Learning rates: AP on `valid`, first seed.', '']
+    lines += _rows(
+        ['run', 'AP'], [(n, f'{r["sets"]["valid"]["AP"]:.3f}') for n, r in sweep.items()]
+    )
+    lines += ['AP lost by kind of error (each corrected alone, mean over seeds):', '']
+    rows = [
+        [
+            s.title,
+            *(_cell([r['errors']['alone'][k]['AP'] for r in of_entry[e]][:99]) for k in _ERRORS),
+        ]
+        for e, s in table.entries.items()
+    ]
+    lines += _rows(['model', *_ERRORS], rows)
+    statements = []
+    for c in table.get('comparisons', []):
+        a, b = over(c['better'], 'AP'), over(c['worse'], 'AP')
+        text = f'{c["claim"]}: {compare(a, b)}'
+        if a and b:
+            text += f' ({_cell(a)} against {_cell(b)} AP)'
+        statements.append(text)
+    if statements:
+        lines += ['## Directions of the paper', '', *(f'- {s}.' for s in statements), '']
+    lines += ['## How', '', *(f'- {k}: {v}' for k, v in provenance.items()), '']
+    content = {
+        'provenance': provenance,
+        'table': table.to_dict(),
+        'lr_factors': best,
+        'sweep': sweep,
+        'runs': results,
+        'statements': statements,
+    }
+    return '\n'.join(lines), content

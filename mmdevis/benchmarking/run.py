@@ -1,0 +1,203 @@
+"""One run of a benchmark: train, or go on with training, then evaluate."""
+
+from __future__ import annotations
+
+import json
+import resource
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmdet.registry import HOOKS, MODELS
+from mmengine.dist import get_rank
+from mmengine.hooks import Hook
+from mmengine.runner import Runner, load_checkpoint
+
+from mmdevis.evaluation import VISMetric
+from mmdevis.evaluation.functional import break_down_errors, evaluate_ytvis
+from mmdevis.utils.files import read_json, write_text
+
+from .adapt import adapt_config, data_set
+from .plan import RunSpec
+
+WEIGHTS = 'weights.pth'
+RESULT = 'result.json'
+_STATE = 'state.json'
+
+
+class FolderMismatchError(ValueError):
+    """A run's folder holds a run with other settings."""
+
+
+@HOOKS.register_module()
+class StopAtDeadlineHook(Hook):
+    """Writes a checkpoint and ends training when the time is over; `resume` goes on from there.
+
+    Args:
+        seconds: Time from the start of training.
+    """
+
+    priority = 'LOWEST'
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    def before_train(self, runner: Runner) -> None:
+        """Starts the clock."""
+        self._end = time.monotonic() + self.seconds
+
+    def after_train_iter(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
+        """Stops when the time is over."""
+        if time.monotonic() < self._end or runner.iter + 1 >= runner.max_iters:
+            return
+        name = f'iter_{runner.iter + 1}.pth'
+        runner.save_checkpoint(runner.work_dir, name, by_epoch=False)
+        if get_rank() == 0:
+            write_text(Path(runner.work_dir) / 'last_checkpoint', f'{runner.work_dir}/{name}')
+        runner.train_loop.stop_training = True
+
+
+def _load(path: Path) -> dict:
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def _write(path: Path, content: dict) -> None:
+    write_text(path, json.dumps(content, indent=2) + '\n')
+
+
+def give_common_backbone(model: torch.nn.Module, spec: RunSpec) -> None:
+    """Gives the backbone the weights that every model of the table with this seed starts from."""
+    if spec.backbone is None or spec.backbone.get('init_cfg'):
+        return
+    torch.manual_seed(spec.seed)
+    common = MODELS.build(spec.backbone)
+    common.init_weights()
+    for part in spec.backbone_at.split('.')[1:]:
+        model = getattr(model, part)
+    model.load_state_dict(common.state_dict())
+
+
+def train(runner: Runner, spec: RunSpec, folder: Path, seconds: float) -> bool:
+    """Trains until the end or until the time is over.
+
+    Args:
+        runner: Runner of the run; resumes by itself.
+        spec: The run.
+        folder: Its folder.
+        seconds: Time for training.
+
+    Returns:
+        Whether training is complete.
+    """
+    state = _load(folder / _STATE)
+    runner.register_hook(StopAtDeadlineHook(seconds))
+    if not state:
+        runner.model.init_weights()
+        give_common_backbone(runner.model, spec)
+        runner.model.init_weights = lambda: None
+    start = time.monotonic()
+    runner.train()
+    state['train_seconds'] = state.get('train_seconds', 0.0) + time.monotonic() - start
+    state['iterations'] = runner.iter
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    if torch.cuda.is_available():
+        peak = torch.cuda.max_memory_allocated() / 2**20
+    state['peak_memory_mib'] = max(peak, state.get('peak_memory_mib', 0.0))
+    done = runner.iter >= spec.iterations
+    if done:
+        runner.save_checkpoint(str(folder), WEIGHTS, save_optimizer=False)
+    _write(folder / _STATE, state)
+    return done
+
+
+def predict(runner: Runner, data: Path, split: str, prefix: Path) -> float:
+    """Writes the predicted tracks of a split to `<prefix>.json`.
+
+    Returns:
+        Frames per second of the model, without reading and scoring.
+    """
+    cfg = runner.cfg.test_dataloader.to_dict()
+    pipeline = cfg['dataset']['pipeline']
+    cfg['dataset'] = data_set(data, split, pipeline, test_mode=True)
+    loader = runner.build_dataloader(cfg)
+    metric = VISMetric(format_only=True, outfile_prefix=str(prefix))
+    metric.dataset_meta = loader.dataset.metainfo
+    runner.model.eval()
+    seconds, frames = 0.0, 0
+    for batch in loader:
+        start = time.perf_counter()
+        with torch.no_grad():
+            outputs = runner.model.test_step(batch)
+        seconds += time.perf_counter() - start
+        frames += sum(len(sample.video_data_samples) for sample in outputs)
+        metric.process(batch, [sample.to_dict() for sample in outputs])
+    metric.evaluate(len(loader.dataset))
+    return frames / seconds
+
+
+def execute(
+    spec: RunSpec,
+    data: Path,
+    size: tuple[int, int],
+    folder: Path,
+    seconds: float = float('inf'),
+    subsets: Sequence[str] = (),
+) -> bool:
+    """Does what is left of a run.
+
+    Args:
+        spec: The run.
+        data: Folder with the main set in `main` and each subset beside it.
+        size: Height and width of the frames.
+        folder: Folder of the run.
+        seconds: Time for training.
+        subsets: Names of further test sets.
+
+    Returns:
+        Whether the run is complete; its `result.json` then exists.
+
+    Raises:
+        FolderMismatchError: The folder holds another run.
+    """
+    known = _load(folder / 'spec.json')
+    wanted = json.loads(json.dumps(spec.as_dict()))
+    if known and known != wanted:
+        changed = sorted(k for k in wanted if known.get(k) != wanted[k])
+        raise FolderMismatchError(
+            f'{folder} holds a run with other settings ({", ".join(changed)}): remove it to run '
+            'again, or choose another --work-dir'
+        )
+    if (folder / RESULT).exists():
+        return True
+    _write(folder / 'spec.json', wanted)
+    cfg = adapt_config(spec, data / 'main', size, folder)
+    cfg.dump(str(folder / 'config.py'))
+    runner = Runner.from_cfg(cfg)
+    source = folder
+    if spec.weights_of is not None:
+        source = folder.parent / spec.weights_of
+    elif not (folder / WEIGHTS).exists() and not train(runner, spec, folder, seconds):
+        return False
+    load_checkpoint(runner.model, str(source / WEIGHTS), map_location='cpu')
+    result: dict[str, Any] = {
+        'spec': wanted,
+        'parameters': sum(p.numel() for p in runner.model.parameters()),
+        **_load(source / _STATE),
+        'sets': {},
+    }
+    sets = [('valid', data / 'main', 'valid'), ('test', data / 'main', 'test')]
+    for name, root, split in sets + [(s, data / s, 'test') for s in subsets]:
+        prefix = folder / f'tracks_{name}'
+        fps = predict(runner, root, split, prefix)
+        gt = read_json(root / f'annotations/{split}_ytvis.json')
+        tracks = read_json(prefix.with_suffix('.json'))
+        scores: dict[str, Any] = evaluate_ytvis(gt, tracks)
+        if name == 'test':
+            result['fps'] = fps
+            result['errors'] = break_down_errors(gt, tracks)
+            scores.update(result['errors']['tracking'] or {})
+        result['sets'][name] = scores
+    _write(folder / RESULT, result)
+    return True

@@ -1,0 +1,141 @@
+"""Tables run from their files: every model trains, evaluates and is reported, at tiny size."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+
+from mmdevis.benchmarking.plan import final_runs, first_runs, make_spec
+from mmdevis.benchmarking.report import compare
+from mmdevis.benchmarking.run import execute
+
+ROOT = Path(__file__).parents[2]
+TABLES = sorted((ROOT / 'configs/benchmark').glob('*.py'))
+
+
+@pytest.fixture(autouse=True)
+def in_repository(monkeypatch):
+    monkeypatch.chdir(ROOT)
+
+
+def load_tool(name: str):
+    spec = importlib.util.spec_from_file_location(name, ROOT / f'tools/benchmark/{name}.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize('path', TABLES, ids=lambda p: p.stem)
+def test_all_entries_see_the_same_number_of_frames(path):
+    table = Config.fromfile(path)
+    assert len(table.seeds) >= 2
+    names = [spec.name for spec in first_runs(table)]
+    assert len(set(names)) == len(names)
+    for spec in first_runs(table):
+        seen = spec.iterations * spec.batch_size * spec.frames_per_sample
+        assert abs(seen - table.train_frames) / table.train_frames < 0.01
+    best = dict.fromkeys(table.entries, 1.0)
+    assert len(final_runs(table, best)) == len(table.entries) * len(table.seeds)
+    for pair in table.get('comparisons', []):
+        assert {pair['better'], pair['worse']} <= set(table.entries)
+
+
+def test_rows_of_cues_take_the_weights_of_the_full_model():
+    table = Config.fromfile(ROOT / 'configs/benchmark/ablations_synthvis.py')
+    spec = make_spec(table, 'cues_mask', 1.0, 1)
+    assert spec.weights_of == 'full-lr1-seed1'
+    assert spec.options['model.num_frames'] == 4
+    assert all(s.weights_of is None for s in first_runs(table))
+    with pytest.raises(KeyError, match='not an entry'):
+        make_spec(table, 'nothing', 1.0, 0)
+
+
+@pytest.mark.parametrize(
+    'better, worse, verdict',
+    [
+        ([0.4, 0.5], [0.2, 0.3], 'reproduced'),
+        ([0.2, 0.3], [0.4, 0.5], 'reversed'),
+        ([0.3, 0.5], [0.3, 0.4], 'not distinguishable'),
+        ([], [0.3], 'not measured'),
+    ],
+)
+def test_verdict(better, worse, verdict):
+    assert compare(better, worse) == verdict
+
+
+@pytest.mark.slow
+def test_peers_train_resume_and_are_reported(tmp_path, capsys):
+    tool = load_tool('run_table')
+    small = [
+        f'data.root={tmp_path / "data"}',
+        'data.splits.train=3',
+        'data.splits.valid=1',
+        'data.splits.test=2',
+        'data.settings.frames=3',
+        'data.settings.size=(32,64)',
+        'data.subsets.heavy_occlusion.videos=1',
+        'data.subsets.look_alike.videos=1',
+        'seeds=[0]',
+        'train_frames=32',
+        'entries.devis.lr_factors=[1.0]',
+        'lr_factors=[1.0]',
+    ]
+    table = 'configs/benchmark/peers_synthvis-cpu.py'
+    args = [table, '--work-dir', str(tmp_path / 'runs'), '--out', str(tmp_path), '--set', *small]
+    calls = []
+
+    def run(spec, data, size, folder, left, subsets):
+        calls.append(spec.entry)
+        if len(calls) == 1:  # no time: the first run stops after one of its iterations
+            assert not execute(spec, data, size, folder, 0.0, subsets)
+            assert os.listdir(folder) and not (folder / 'result.json').exists()
+            assert json.loads((folder / 'state.json').read_text())['iterations'] == 1
+        return execute(spec, data, size, folder, left, subsets)
+
+    assert tool.main(args, run) == 0
+    assert 'complete' in capsys.readouterr().out
+    content = json.loads((tmp_path / 'peers_synthvis-cpu.json').read_text())
+    assert {r['spec']['entry'] for r in content['runs'].values()} == {
+        'devis',
+        'mask2former',
+        'masktrack_rcnn',
+    }
+    for result in content['runs'].values():
+        assert result['iterations'] == 2
+        assert set(result['sets']) == {'valid', 'test', 'heavy_occlusion', 'look_alike'}
+        assert result['fps'] > 0 and result['parameters'] > 0
+    text = (tmp_path / 'peers_synthvis-cpu.md').read_text()
+    assert '3 of 3 final runs are finished' in text
+    assert 'commit' in text and 'Mask2Former-VIS' in text
+    # Finished runs are not repeated.
+    before = {p: p.stat().st_mtime_ns for p in (tmp_path / 'runs').rglob('*.pth')}
+    assert tool.main(args, run) == 0
+    assert before == {p: p.stat().st_mtime_ns for p in (tmp_path / 'runs').rglob('*.pth')}
+    # Other settings are refused.
+    assert tool.main([*args, 'train_frames=64'], run) == 2
+    assert 'other settings (train_frames)' in capsys.readouterr().err
+
+
+def test_every_row_of_the_ladder_builds(tmp_path):
+    from mmdet.registry import MODELS
+
+    from mmdevis.benchmarking.adapt import adapt_config
+
+    table = Config.fromfile(ROOT / 'configs/benchmark/ablations_synthvis.py')
+    parameters = {}
+    for entry in table.entries:
+        spec = make_spec(table, entry, 1.0, 0)
+        cfg = adapt_config(spec, tmp_path, (96, 160), tmp_path)
+        model = MODELS.build(cfg.model)
+        parameters[entry] = sum(p.numel() for p in model.parameters())
+        assert model.num_frames == cfg.train_dataloader.dataset.num_frames
+    full = parameters['full']
+    assert parameters['ktemp0'] < full and parameters['clip8'] > full
+    assert parameters['mask_multi_scale'] < full
+    assert parameters['mask_encoded'] < parameters['mask_multi_scale']
+    assert parameters['cues_mask'] == parameters['not_instance_aware'] == full

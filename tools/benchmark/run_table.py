@@ -1,0 +1,141 @@
+"""Fills a benchmark table: trains, evaluates and writes docs/benchmarks/NAME.md and .json.
+
+python tools/benchmark/run_table.py configs/benchmark/peers_synthvis-cpu.py --hours 2
+
+Each run has a folder. Finished runs are not repeated and interrupted ones go on, so the same
+command may be given again until the table is full; the report is written after every run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+from mmengine.config import Config, DictAction
+
+from mmdevis.benchmarking.plan import RunSpec, final_runs, first_runs
+from mmdevis.benchmarking.report import best_factors, make_report
+from mmdevis.benchmarking.run import FolderMismatchError, execute
+from mmdevis.datasets.synthvis import SynthVISConfig, generate_synthvis
+from mmdevis.utils.env import collect
+from mmdevis.utils.files import write_text
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('table', type=Path, help='table file, see configs/benchmark')
+    parser.add_argument('--work-dir', type=Path, help='default work_dirs/benchmark/NAME')
+    parser.add_argument('--out', type=Path, default=ROOT / 'docs/benchmarks')
+    parser.add_argument('--hours', type=float, default=float('inf'), help='time for all runs')
+    parser.add_argument('--only', nargs='+', metavar='ENTRY', help='train only these entries')
+    parser.add_argument('--report-only', action='store_true', help='train nothing')
+    parser.add_argument('--set', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE')
+    return parser.parse_args(argv)
+
+
+def make_data(table: Config) -> Path:
+    """Makes the main set and the subsets, unless they are there.
+
+    Returns:
+        Their folder.
+    """
+    data = table.data.to_dict()
+    root = Path(data['root'])
+    sets = {'main': (data['splits'], {}, data['seed'])}
+    for number, (name, settings) in enumerate(data['subsets'].items(), start=1):
+        splits = {'test': settings.pop('videos')}
+        sets[name] = (splits, settings, data['seed'] + number)
+    for name, (splits, settings, seed) in sets.items():
+        config = SynthVISConfig.preset(data['difficulty'], **{**data['settings'], **settings})
+        generate_synthvis(root / name, splits, config, seed=seed)
+    return root
+
+
+def provenance(command: str) -> dict[str, str]:
+    """Where, when and with what the table was made."""
+    git = subprocess.run(
+        ['git', 'describe', '--always', '--dirty'], cwd=ROOT, capture_output=True, text=True
+    )
+    return {
+        'command': f'`{command}`',
+        'commit': git.stdout.strip() or 'not a git checkout',
+        'written': time.strftime('%Y-%m-%d %H:%M'),
+        **{k: v for k, v in collect().items() if k not in ('mmdevis', 'usable')},
+    }
+
+
+def execute_apart(*args: object) -> bool:
+    """`execute` in a process of its own, so that its peak memory is that of one run."""
+    spawn = multiprocessing.get_context('spawn')
+    with ProcessPoolExecutor(1, mp_context=spawn) as pool:
+        return pool.submit(execute, *args).result()
+
+
+def main(argv: list[str] | None = None, run: Callable[..., bool] = execute_apart) -> int:
+    """Fills the table as far as the time allows.
+
+    Args:
+        argv: Arguments; default those of the process.
+        run: What does one run.
+
+    Returns:
+        Exit status: 0, or 2 when something does not fit.
+    """
+    args = parse_args(argv)
+    table = Config.fromfile(args.table)
+    table.merge_from_dict(args.set)
+    folder = args.work_dir or ROOT / 'work_dirs/benchmark' / args.table.stem
+    end = time.monotonic() + 3600 * args.hours
+    size = tuple(table.data.settings.size)
+    command = ' '.join(['python', 'tools/benchmark/run_table.py', *(argv or sys.argv[1:])])
+    how = provenance(command)
+    subsets = list(table.data.subsets)
+
+    def report() -> None:
+        text, content = make_report(table, folder, how)
+        write_text(args.out / f'{args.table.stem}.md', text)
+        write_text(args.out / f'{args.table.stem}.json', json.dumps(content, indent=1) + '\n')
+
+    def run_all(specs: list[RunSpec]) -> bool:
+        for number, spec in enumerate(specs, start=1):
+            if args.only and spec.entry not in args.only:
+                continue
+            left = end - time.monotonic()
+            if left <= 0:
+                return False
+            print(f'== {number}/{len(specs)} {spec.name}: {spec.iterations} iterations', flush=True)
+            if not run(spec, data, size, folder / spec.name, left, subsets):
+                return False
+            report()
+        return True
+
+    complete = False
+    try:
+        if not args.report_only:
+            data = make_data(table)
+            complete = run_all(first_runs(table)) and run_all(
+                final_runs(table, best_factors(table, folder))
+            )
+    except (FolderMismatchError, OSError, KeyError) as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 2
+    report()
+    print('complete' if complete else 'not complete: give the same command again to go on')
+    print(args.out / f'{args.table.stem}.md')
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
