@@ -140,6 +140,8 @@ class CVEncoder(FrameEncoder):
 
     def __init__(self, path: str | PathLike, fps: float, size: tuple[int, int], codec: str) -> None:
         self.codec = codec
+        self._path = str(path)
+        self._num_frames = 0
         self.description = f'{_CV_NAMES.get(codec, codec)} (OpenCV)'
         # OpenCV complains loudly about a codec that its build lacks, which is no fault here.
         # Its functions moved with OpenCV 4.14.
@@ -158,10 +160,19 @@ class CVEncoder(FrameEncoder):
     def write(self, frame: np.ndarray) -> None:
         """Adds a frame, uint8 (H, W, 3) BGR with even H and W."""
         self._writer.write(frame)
+        self._num_frames += 1
 
     def close(self) -> None:
         """Completes the file."""
         self._writer.release()
+        # OpenCV does not tell when it could not write.
+        capture = cv2.VideoCapture(self._path)
+        arrived = max(0, int(capture.get(cv2.CAP_PROP_FRAME_COUNT)))
+        capture.release()
+        if arrived != self._num_frames:
+            raise EncoderError(
+                f'{arrived} of {self._num_frames} frames arrived on the disk; is it full?'
+            )
 
     def abort(self) -> None:
         """Ends."""

@@ -128,10 +128,9 @@ def test_truncated_video_does_not_open(video):
 
 def test_video_without_a_frame_that_can_be_decoded(video):
     data = video.read_bytes()
-    # A hole in the file: the pictures, whose box begins with its size, four bytes before its name.
-    start = data.index(b'mdat') + 4
-    end = start - 8 + int.from_bytes(data[start - 8 : start - 4], 'big')
-    video.write_bytes(data[:start] + bytes(end - start) + data[end:])
+    start = data.index(b'mdat')
+    size = int.from_bytes(data[start - 4 : start], 'big') - 8  # of what follows the name
+    video.write_bytes(data[: start + 4] + bytes(size) + data[start + 4 + size :])  # a hole
     with pytest.raises(FrameError, match=r'clip one\.mp4 has no frame that can be decoded'):
         open_frames(video)
 

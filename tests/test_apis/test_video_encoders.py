@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import stat
 
 import cv2
@@ -128,3 +129,20 @@ def test_aborting_ends_the_program(tmp_path, program):
     encoder.abort()
     assert encoder._process.poll() is not None
     encoder.abort()
+
+
+def test_full_disk_leaves_no_video(tmp_path, monkeypatch):
+    monkeypatch.setattr(video_encoders, 'find_ffmpeg', lambda: None)
+    # A limit on the size of files makes every write fail from some point on, as a full disk does.
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    rng = np.random.default_rng(0)
+    writer = VideoWriter(tmp_path / 'a.mp4', fps=10)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4000, before[1]))
+    try:
+        for _ in range(20):
+            writer.write(rng.integers(0, 256, (64, 64, 3), dtype=np.uint8))
+        with pytest.raises(RuntimeError, match=r'a\.mp4: \d+ of 20 frames .* is it full'):
+            writer.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []

@@ -143,8 +143,8 @@ def test_first_steps_and_the_readme_work_word_for_word(tmp_path, monkeypatch, ca
     for shade in range(0, 250, 50):
         writer.write(np.full((32, 48, 3), shade, np.uint8))
     writer.release()
-    run = 'work_dirs/first'  # in the place of the demo's run
+    # The run of the first steps stands in for that of `make demo`: both keep their config.
     words = [str(checkpoint) if word == 'work_dirs/demo/demo.pth' else word for word in words]
-    words = [word.replace('$RUN', run) for word in words]
+    words = [word.replace('$RUN/', 'work_dirs/first/') for word in words]
     assert load('demo/video_demo.py').main(words) == 0
     assert cv2.VideoCapture('tracks.mp4').get(cv2.CAP_PROP_FRAME_COUNT) == 5
