@@ -23,9 +23,12 @@ from mmengine.registry import DefaultScope
 
 torch.set_num_threads(1)
 
-# Shells start background jobs with Ctrl-C ignored, which tests of it must not inherit.
+# Shells start background jobs with Ctrl-C ignored, and nohup ignores the end of the terminal; tests
+# of what these do must not inherit it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # No deadline: a loaded machine makes a slow example, not a wrong one. Always the same examples in
 # CI, so that a change is judged by itself.

@@ -23,7 +23,8 @@ FSDP = ROOT / 'configs/devis/devis_swin-l-p4-w12-384-in21k_4xb1-9e_youtubevis201
 
 PLAIN = f"""
 _base_ = '{BASE}'
-model = dict(bbox_head=dict(num_classes={len(SYNTHVIS_CLASSES)}))
+# The loss of the pixel classifier is a mean over the pixels of one process.
+model = dict(bbox_head=dict(num_classes={len(SYNTHVIS_CLASSES)}, pixel_classifier=None))
 train_dataloader = dict(
     batch_size=2,
     num_workers=0,

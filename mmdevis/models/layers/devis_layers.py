@@ -87,6 +87,8 @@ class DeVISEncoderLayer(DeformableDetrTransformerEncoderLayer):
         attention = self.self_attn
         if not isinstance(attention, TemporalMultiScaleDeformableAttention):
             return False
+        if attention._forward_pre_hooks or attention._forward_hooks:
+            return False  # who watches the attention wants to see it called
         return resolve_backend(query.device.type, query.dtype, attention.backend) == 'cpu'
 
     def _in_pieces(
