@@ -1,9 +1,14 @@
 """When work on a CPU is done in pieces that stay in its cache."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-__all__ = ['prefers_pieces']
+__all__ = ['is_watched', 'prefers_pieces']
+
+
+def is_watched(module: nn.Module) -> bool:
+    """Whether a module has forward hooks, which expect to see it called once and as a whole."""
+    return bool(module._forward_pre_hooks or module._forward_hooks)
 
 
 def prefers_pieces(x: Tensor) -> bool:

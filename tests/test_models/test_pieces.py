@@ -35,7 +35,7 @@ def sizes(model):
         part.register_forward_pre_hook(
             lambda module, args, name=name: seen.setdefault(name, []).append(tuple(args[0].shape))
         )
-        for name, part in (('backbone', model.backbone), ('ffn', layer.ffn))
+        for name, part in (('backbone', model.backbone.layer1), ('ffn', layer.ffn))
     ]
     yield seen
     for hook in hooks:
@@ -45,14 +45,30 @@ def sizes(model):
 def test_same_results(model, sizes):
     inputs = torch.randn(6, 3, 64, 96)
     expected = outputs(model, inputs, sizes)
-    assert sizes['backbone'] == [(6, 3, 64, 96)] and len(sizes['ffn']) == 1
+    assert [size[0] for size in sizes['backbone']] == [6] and len(sizes['ffn']) == 1
     with torch.no_grad(), mock.patch.object(devis_layers, '_PIECE', 6 * 50):
         found = outputs(model, inputs, sizes)
-    assert sizes['backbone'] == [(1, 3, 64, 96)] * 6
+    assert [size[0] for size in sizes['backbone']] == [1] * 6
     # 8 * 12 + 4 * 6 + 2 * 3 + 1 * 2 tokens per frame
     assert [size[2] for size in sizes['ffn']] == [50, 50, 28]
     for one, other in zip(found, expected):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_hooks_see_one_call(model):
+    """Whoever watches the backbone or an attention is given the whole batch."""
+    seen = []
+    watched = (model.backbone, model.encoder.layers[0].self_attn)
+    hooks = [
+        module.register_forward_hook(lambda module, args, output: seen.append(module))
+        for module in watched
+    ]
+    inputs = torch.randn(6, 3, 64, 96)
+    with torch.no_grad():
+        model.forward_clips(inputs, unpadded_samples(inputs))
+    for hook in hooks:
+        hook.remove()
+    assert seen == list(watched)
 
 
 def test_padding_is_masked(model, sizes):

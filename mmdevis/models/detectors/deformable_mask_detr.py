@@ -10,7 +10,7 @@ from mmdet.structures import DetDataSample, SampleList
 from torch import Tensor, nn
 
 from mmdevis.utils.losses import check_finite
-from mmdevis.utils.pieces import prefers_pieces
+from mmdevis.utils.pieces import is_watched, prefers_pieces
 
 from ..dense_heads.deformable_mask_detr_head import MaskFeatures
 from ..layers import (
@@ -265,7 +265,8 @@ class DeformableMaskDETR(DeformableDETR):
 
     def _run_backbone(self, inputs: Tensor) -> Sequence[Tensor]:
         """Feature maps of (B * T, 3, H, W) frames, one frame at a time where that is faster."""
-        if self.training or len(inputs) == 1 or not prefers_pieces(inputs):
+        whole = self.training or len(inputs) == 1 or is_watched(self.backbone)
+        if whole or not prefers_pieces(inputs):
             return self.backbone(inputs)
         return [torch.cat(level) for level in zip(*map(self.backbone, inputs.split(1)))]
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from mmdevis.ops import resolve_backend
-from mmdevis.utils.pieces import prefers_pieces
+from mmdevis.utils.pieces import is_watched, prefers_pieces
 from mmdevis.utils.precision import at_least_float32
 
 from .temporal_deform_attn import TemporalMultiScaleDeformableAttention
@@ -87,8 +87,8 @@ class DeVISEncoderLayer(DeformableDetrTransformerEncoderLayer):
         attention = self.self_attn
         if not isinstance(attention, TemporalMultiScaleDeformableAttention):
             return False
-        if attention._forward_pre_hooks or attention._forward_hooks:
-            return False  # who watches the attention wants to see it called
+        if is_watched(attention):
+            return False
         return resolve_backend(query.device.type, query.dtype, attention.backend) == 'cpu'
 
     def _in_pieces(
