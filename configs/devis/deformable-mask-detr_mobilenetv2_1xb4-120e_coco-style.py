@@ -5,43 +5,21 @@
 # of your own set both `num_classes`, and `metainfo` of both data sets. Training and evaluation
 # see the same images, so AP says how well these are learnt and nothing about others.
 # `devis_mobilenetv2_*_ytvis-style.py` can start from the result.
-_base_ = './_base_/datasets/coco_instance.py'
+_base_ = ['./_base_/datasets/coco_instance.py', './_base_/mobilenetv2.py']
 
 data_root = '{{$COCO_DATA:data/my_images/}}'
 ann_file = '{{$COCO_ANN:annotations.json}}'
 image_folder = '{{$COCO_IMAGES:images/}}'
-backbone_weights = '{{$MOBILENETV2:none}}'  # MMEngine knows no empty default
 dims = 128
 
 model = dict(
     num_queries=60,
     num_feature_levels=3,
     ignore_padding=True,
-    backbone=dict(
-        _delete_=True,
-        type='MobileNetV2',
-        out_indices=(1, 2, 4, 6),  # strides 4, 8, 16, 32
-        norm_eval=True,
-        init_cfg=None
-        if backbone_weights == 'none'
-        else dict(type='Pretrained', checkpoint=backbone_weights),
-    ),
+    backbone={{_base_.mobilenetv2}},
     neck=dict(in_channels=[32, 96, 320], out_channels=dims, num_outs=3),
-    encoder=dict(
-        num_layers=2,
-        layer_cfg=dict(
-            self_attn_cfg=dict(embed_dims=dims, dropout=0.0),
-            ffn_cfg=dict(embed_dims=dims, feedforward_channels=256, ffn_drop=0.0),
-        ),
-    ),
-    decoder=dict(
-        num_layers=3,
-        layer_cfg=dict(
-            self_attn_cfg=dict(embed_dims=dims, dropout=0.0),
-            cross_attn_cfg=dict(embed_dims=dims, dropout=0.0),
-            ffn_cfg=dict(embed_dims=dims, feedforward_channels=256, ffn_drop=0.0),
-        ),
-    ),
+    encoder={{_base_.small_encoder}},
+    decoder={{_base_.small_decoder}},
     positional_encoding=dict(num_feats=dims // 2),
     bbox_head=dict(
         embed_dims=dims,

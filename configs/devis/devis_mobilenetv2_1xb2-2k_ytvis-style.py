@@ -4,9 +4,8 @@
 #   python tools/train.py configs/devis/devis_mobilenetv2_1xb2-2k_ytvis-style.py
 # VIS_DATA holds train.json, val.json and JPEGImages; MOBILENETV2 is an ImageNet checkpoint in
 # MMDetection's layout (leave it out to train from scratch).
-_base_ = './_base_/datasets/ytvis_style.py'
+_base_ = ['./_base_/datasets/ytvis_style.py', './_base_/mobilenetv2.py']
 
-backbone_weights = '{{$MOBILENETV2:none}}'  # MMEngine knows no empty default
 dims = 128
 
 model = dict(
@@ -14,31 +13,10 @@ model = dict(
     num_queries=40,  # 10 trajectories
     num_query_groups=3,
     num_feature_levels=3,
-    backbone=dict(
-        _delete_=True,
-        type='MobileNetV2',
-        out_indices=(1, 2, 4, 6),  # strides 4, 8, 16, 32
-        norm_eval=True,
-        init_cfg=None
-        if backbone_weights == 'none'
-        else dict(type='Pretrained', checkpoint=backbone_weights),
-    ),
+    backbone={{_base_.mobilenetv2}},
     neck=dict(in_channels=[32, 96, 320], out_channels=dims, num_outs=3),
-    encoder=dict(
-        num_layers=2,
-        layer_cfg=dict(
-            self_attn_cfg=dict(embed_dims=dims, dropout=0.0),
-            ffn_cfg=dict(embed_dims=dims, feedforward_channels=256, ffn_drop=0.0),
-        ),
-    ),
-    decoder=dict(
-        num_layers=3,
-        layer_cfg=dict(
-            self_attn_cfg=dict(embed_dims=dims, dropout=0.0),
-            cross_attn_cfg=dict(embed_dims=dims, dropout=0.0),
-            ffn_cfg=dict(embed_dims=dims, feedforward_channels=256, ffn_drop=0.0),
-        ),
-    ),
+    encoder={{_base_.small_encoder}},
+    decoder={{_base_.small_decoder}},
     positional_encoding=dict(num_feats=dims // 2),
     bbox_head=dict(
         num_classes=7,
