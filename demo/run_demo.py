@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
 import sys
 import time
@@ -22,6 +21,7 @@ from mmdevis.apis.frame_source import open_frames
 from mmdevis.apis.video_writer import VideoWriter
 from mmdevis.checkpoints.initialisation import start_from_image
 from mmdevis.datasets.synthvis import SynthVISConfig, generate_synthvis
+from mmdevis.utils.files import write_text
 from mmdevis.visualization import TrackPainter, side_by_side
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -164,13 +164,6 @@ def write_video(
                     writer.write(side_by_side(predicted, expected))
 
 
-def write_json(path: Path, content: dict) -> None:
-    """Write a file that is complete or not there."""
-    temporary = path.with_name(f'.{path.name}.tmp')
-    temporary.write_text(json.dumps(content, indent=2) + '\n')
-    os.replace(temporary, path)
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the demo; returns the exit status."""
     args = parse_args(argv)
@@ -228,7 +221,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         config=str(args.config),
         seed=args.seed,
     )
-    write_json(args.work_dir / 'metrics.json', results)
+    write_text(args.work_dir / 'metrics.json', json.dumps(results, indent=2) + '\n')
     print(f'\nAP {metrics["AP"]:.3f}  AP50 {metrics["AP50"]:.3f}  on {len(predictions)} videos')
     for name in ('metrics.json', 'result.mp4', 'loss_curve.png', 'demo.pth'):
         print(f'  {args.work_dir / name}')

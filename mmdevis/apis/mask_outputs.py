@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from PIL import Image
 from pycocotools import mask as mask_utils
 
 from mmdevis.structures import FrameTracks, Track
-from mmdevis.utils.pending_file import PendingFile
+from mmdevis.utils.pending_file import PendingFile, whole_file
 from mmdevis.visualization import track_palette
 
 from .result_converters import TrackCollector, to_coco, track_scores, tracks_to_youtube_vis
@@ -148,13 +147,8 @@ class MaskFolderOutput(ResultOutput):
         else:
             picture = Image.fromarray(values.astype(np.uint8))
             picture.putpalette(self._palette)
-        path = self._folder / f'{self._count:06d}.png'
-        temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-        try:
-            picture.save(temporary, format='PNG')
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with whole_file(self._folder / f'{self._count:06d}.png') as temporary:
+            picture.save(temporary)
         self._count += 1
 
     def finish(self, tracks: Sequence[Track] | None) -> str:

@@ -3,7 +3,6 @@
 import copy
 import hashlib
 import logging
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from mmengine.config import Config
 from torch import Tensor, nn
 
 from mmdevis.utils.checkpoint import CheckpointError, read_checkpoint
+from mmdevis.utils.pending_file import whole_file
 from mmdevis.version import __version__
 
 from .classes import dataset_classes
@@ -134,14 +134,8 @@ def revert_file(source: str | Path, target: str | Path, cfg: Config) -> str:
 
 def write_atomically(content: Mapping[str, Any], path: str | Path) -> None:
     """Save a checkpoint so that the name never stands for an incomplete file."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}')
-    try:
+    with whole_file(path) as temporary:
         torch.save(dict(content), temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _official_weights(

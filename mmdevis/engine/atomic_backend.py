@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from mmengine.fileio import LocalBackend, register_backend
+
+from mmdevis.utils.pending_file import whole_file
 
 
 class AtomicLocalBackend(LocalBackend):
@@ -25,19 +26,14 @@ class AtomicLocalBackend(LocalBackend):
         Raises:
             OSError: When it cannot be written; names the file.
         """
-        path = Path(filepath)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f'.{path.name}.{os.getpid()}')
         try:
             # Not synchronised with the disk: this guards against a kill, not against a power cut.
-            temporary.write_bytes(obj)
-            os.replace(temporary, path)
+            with whole_file(filepath) as temporary:
+                temporary.write_bytes(obj)
         except OSError as error:
             # Of a full disk the system says neither which file nor that the old one is whole.
             why = f'{error.strerror or error}; what was there before is untouched'
-            raise type(error)(error.errno, why, str(path)) from error
-        finally:
-            temporary.unlink(missing_ok=True)
+            raise type(error)(error.errno, why, str(filepath)) from error
 
     def put_text(self, obj: str, filepath: str | Path, encoding: str = 'utf-8') -> None:
         """Writes text, as `put` does bytes."""

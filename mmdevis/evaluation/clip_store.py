@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
@@ -19,6 +18,8 @@ from mmdevis.models.dense_heads.deformable_mask_detr_head import Trajectories
 from mmdevis.models.dense_heads.devis_head import to_clip_prediction
 from mmdevis.models.vis import DeVIS
 from mmdevis.structures import ClipPrediction
+from mmdevis.utils.files import write_text
+from mmdevis.utils.pending_file import whole_file
 
 _FIELDS = tuple(field.name for field in fields(Trajectories))
 _SHAPES = ('input_shape', 'img_shape', 'out_shape')
@@ -168,7 +169,7 @@ class ClipStore:
         self.folder.mkdir(parents=True, exist_ok=True)
         wanted.update(stride=stride, max_instances=max_instances)
         text = json.dumps(wanted, indent=2) + '\n'
-        self._write(manifest, lambda file: file.write(text.encode()))
+        write_text(manifest, text)
 
     def __contains__(self, video_id: int) -> bool:
         return self._path(video_id).is_file()
@@ -186,7 +187,8 @@ class ClipStore:
             arrays.update({f'{name}.{start}': getattr(found, name).numpy() for name in _FIELDS})
             if self.half:
                 arrays[f'masks.{start}'] = arrays[f'masks.{start}'].astype(np.float16)
-        self._write(self._path(video_id), lambda file: np.savez(file, **arrays))
+        with whole_file(self._path(video_id)) as temporary:
+            np.savez(temporary, **arrays)
 
     def read(self, video_id: int) -> RecordedVideo:
         """Give a video back.
@@ -215,13 +217,3 @@ class ClipStore:
 
     def _path(self, video_id: int) -> Path:
         return self.folder / f'{video_id}.npz'
-
-    @staticmethod
-    def _write(path: Path, write: Any) -> None:
-        temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-        try:
-            with temporary.open('wb') as file:
-                write(file)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)

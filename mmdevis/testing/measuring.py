@@ -18,6 +18,8 @@ from typing import TypeVar
 
 import torch
 
+from mmdevis.utils.files import write_text
+
 __all__ = [
     'environment',
     'median_ratio',
@@ -162,7 +164,4 @@ def write_json(path: Path, content: object) -> None:
         path: Where to; missing folders are made.
         content: What ``json`` can write.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + '.partial')
-    partial.write_text(json.dumps(content, indent=1))
-    os.replace(partial, path)
+    write_text(path, json.dumps(content, indent=1))

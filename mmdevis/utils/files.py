@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import zipfile
 from pathlib import Path
 from typing import Any
+
+from .pending_file import whole_file
 
 
 def read_json(path: Path) -> Any:
@@ -41,10 +42,5 @@ def write_text(path: Path, text: str) -> None:
         path: The file.
         text: What it shall hold.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-    try:
+    with whole_file(path) as temporary:
         temporary.write_text(text)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

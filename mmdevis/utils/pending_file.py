@@ -3,14 +3,44 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+
+def temporary_beside(path: Path) -> Path:
+    """The hidden name that a file is written under: same folder, same ending.
+
+    The ending stays because encoders choose the format by it.
+    """
+    return path.with_name(f'.{path.stem}.{os.getpid()}.tmp{path.suffix}')
+
+
+@contextmanager
+def whole_file(path: str | os.PathLike) -> Iterator[Path]:
+    """Write a file that is complete or not there; an older one is replaced.
+
+    Args:
+        path: The file. Its folder is made if needed.
+
+    Yields:
+        Where to write. It gets the file's name when the block ends, and is removed when it raises.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = temporary_beside(path)
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 class PendingFile:
     """The name that a file will get, and the temporary one that it is written under.
 
-    The temporary name is hidden, in the same folder, and ends like the final one, because some
-    encoders choose the format by it. A process that is killed leaves at most this hidden file.
+    For writers that live longer than one block; see :func:`whole_file` for the others. A process
+    that is killed leaves at most the hidden file.
 
     Args:
         path: The file. Its folder is made if needed.
@@ -35,9 +65,7 @@ class PendingFile:
                 '(--force) to replace it'
             )
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.temporary = self.path.with_name(
-            f'.{self.path.stem}.{os.getpid()}.tmp{self.path.suffix}'
-        )
+        self.temporary = temporary_beside(self.path)
 
     def commit(self) -> None:
         """Gives the file its name.

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 from mmengine.structures import InstanceData
 from pycocotools import mask as mask_utils
+
+from mmdevis.utils.pending_file import whole_file
 
 from .track_painter import TrackPainter
 
@@ -172,13 +173,10 @@ def write_picture(picture: np.ndarray, path: str | os.PathLike) -> None:
     Raises:
         OSError: If it cannot be written.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f'.{path.stem}.{os.getpid()}{path.suffix}')
-    try:
-        written = cv2.imwrite(str(temporary), picture)
-    except cv2.error as error:
-        raise OSError(f'{path} cannot be written, is the ending that of pictures?') from error
-    if not written:
-        raise OSError(f'{path} cannot be written.')
-    os.replace(temporary, path)
+    with whole_file(path) as temporary:
+        try:
+            written = cv2.imwrite(str(temporary), picture)
+        except cv2.error as error:
+            raise OSError(f'{path} cannot be written, is the ending that of pictures?') from error
+        if not written:
+            raise OSError(f'{path} cannot be written.')

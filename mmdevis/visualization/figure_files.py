@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from mmdevis.utils.pending_file import whole_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -35,11 +36,5 @@ def save_figure(figure: Figure, path: str | os.PathLike) -> None:
         figure: The figure.
         path: Picture to write; the ending chooses the format. Its folder is made if needed.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f'.{os.getpid()}.{path.name}')
-    try:
+    with whole_file(path) as temporary:
         figure.savefig(temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -164,7 +164,7 @@ def test_interrupted_recording_goes_on(monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         run_tool('--json', 'table.json', clips='interrupted')
     assert len(list(Path('interrupted').glob('*.npz'))) == 1
-    assert not list(Path('interrupted').glob('*.tmp'))
+    assert not list(Path('interrupted').glob('.*'))
     monkeypatch.setattr(DeVIS, 'select_clip', select)
     run_tool('--json', 'table.json', clips='interrupted')
     assert len(list(Path('interrupted').glob('*.npz'))) == 2

@@ -10,9 +10,6 @@ machine meets all of them; medians over the rounds are shown. Nothing is loaded 
 
 import argparse
 import json
-import os
-import platform
-import re
 import statistics
 import sys
 import time
@@ -25,6 +22,7 @@ from torch import Tensor
 
 from mmdevis.ops.modulated_deform_conv import modulated_deform_conv
 from mmdevis.ops.modulated_deform_conv_by_sampling import modulated_deform_conv_by_sampling
+from mmdevis.testing.measuring import environment, write_json
 
 # Input channels, height, width, output channels of the layers of the mask head, in order.
 WORKLOADS = {
@@ -122,22 +120,6 @@ def print_table(rows: list[dict]) -> None:
         )
 
 
-def environment() -> dict:
-    """What the figures depend on."""
-    processor = platform.processor()
-    if Path('/proc/cpuinfo').exists():
-        found = re.search(r'model name\s*:\s*(.*)', Path('/proc/cpuinfo').read_text())
-        processor = found[1] if found else processor
-    return {
-        'command': ' '.join(sys.argv),
-        'torch': torch.__version__,
-        'processor': processor,
-        'cores': os.cpu_count(),
-        'threads': torch.get_num_threads(),
-        'load_average': os.getloadavg(),
-    }
-
-
 def parse_args() -> argparse.Namespace:
     """Command line."""
     parser = argparse.ArgumentParser(
@@ -166,9 +148,7 @@ def main() -> None:
     result = {'environment': environment(), 'rows': rows}
     print(f'\nx: times as fast as {BASELINE}. {json.dumps(result["environment"])}')
     if args.json:
-        partial = args.json.with_name(args.json.name + '.partial')
-        partial.write_text(json.dumps(result, indent=1))
-        os.replace(partial, args.json)
+        write_json(args.json, result)
 
 
 if __name__ == '__main__':

@@ -15,7 +15,6 @@ import argparse
 import ast
 import hashlib
 import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,6 +38,7 @@ from mmdevis.evaluation.tracker_sweep import (
 )
 from mmdevis.utils.checkpoint import CheckpointError
 from mmdevis.utils.cli import UsageError
+from mmdevis.utils.files import write_text
 
 SHOWN = ('AP', 'AP50', 'AP75', 'AR1', 'AR10', 'HOTA', 'IDF1', 'IDSW')
 
@@ -207,10 +207,7 @@ def write_json(path: Path, rows: Sequence[tuple[Setting, dict[str, float]]]) -> 
         )
         for setting, metrics in rows
     ]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-    temporary.write_text(json.dumps(content, indent=2) + '\n')
-    os.replace(temporary, path)
+    write_text(path, json.dumps(content, indent=2) + '\n')
 
 
 def run(args: argparse.Namespace) -> None:

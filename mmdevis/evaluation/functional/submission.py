@@ -5,18 +5,10 @@ from __future__ import annotations
 import json
 import os
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-
-def _replace_with(path: Path, write: Callable[[Path], None]) -> None:
-    """Lets `write` fill a temporary file beside `path`, then puts it in its place."""
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-    try:
-        write(temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+from mmdevis.utils.pending_file import whole_file
 
 
 def write_submission(results: Sequence[dict], outfile_prefix: str | os.PathLike) -> list[Path]:
@@ -37,22 +29,15 @@ def write_submission(results: Sequence[dict], outfile_prefix: str | os.PathLike)
         OSError: The folder cannot be written.
     """
     prefix = Path(outfile_prefix).absolute()
-    prefix.parent.mkdir(parents=True, exist_ok=True)
     json_path = prefix.with_name(prefix.name + '.json')
     zip_path = prefix.with_name(prefix.name + '.submission_file.zip')
 
-    def write_json(path: Path) -> None:
-        with path.open('w') as file:
-            file.write('[')
-            for number, result in enumerate(results):
-                # One track at a time: the text of a whole set can be larger than its masks.
-                file.write((',\n' if number else '') + json.dumps(result))
-            file.write(']\n')
-
-    def write_zip(path: Path) -> None:
-        with zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED) as archive:
-            archive.write(json_path, 'results.json')
-
-    _replace_with(json_path, write_json)
-    _replace_with(zip_path, write_zip)
+    with whole_file(json_path) as path, path.open('w') as file:
+        file.write('[')
+        for number, result in enumerate(results):
+            # One track at a time: the text of a whole set can be larger than its masks.
+            file.write((',\n' if number else '') + json.dumps(result))
+        file.write(']\n')
+    with whole_file(zip_path) as path, zipfile.ZipFile(path, 'w', zipfile.ZIP_DEFLATED) as archive:
+        archive.write(json_path, 'results.json')
     return [json_path, zip_path]
