@@ -1,12 +1,25 @@
 import json
 import logging
 import sys
+from unittest.mock import MagicMock
 
 import pytest
 import torch
 
 from mmdevis.engine import LossCurveHook, ProgressBarHook
-from mmdevis.engine.hooks import draw_loss_curve, read_scalars
+from mmdevis.engine.hooks import MainProcessLoggerHook, draw_loss_curve, read_scalars
+
+
+@pytest.mark.parametrize('rank', [0, 1])
+def test_one_process_writes_the_metrics_of_a_test(tmp_path, monkeypatch, rank):
+    monkeypatch.setattr('mmengine.dist.utils.get_rank', lambda group=None: rank)
+    runner = MagicMock(log_dir=str(tmp_path), timestamp='now')
+    runner.log_processor.get_log_after_epoch.return_value = ({'youtube_vis/AP': 0.5}, 'AP 0.5')
+    hook = MainProcessLoggerHook()
+    hook.json_log_path = 'now.json'
+    hook.after_test_epoch(runner, {'youtube_vis/AP': 0.5})
+    written = [json.loads(path.read_text()) for path in tmp_path.iterdir()]
+    assert written == ([{'youtube_vis/AP': 0.5}] if rank == 0 else [])
 
 
 def write_scalars(path, records):

@@ -44,6 +44,7 @@ model = dict(
 # checkpoint.
 train_cfg = dict(type='ReproducibleEpochLoop')
 default_hooks = dict(
+    logger=dict(type='MainProcessLoggerHook'),
     checkpoint=dict(max_keep_ckpts=2, backend_args=dict(backend='atomic_local')),
     progress=dict(type='ProgressBarHook'),
     loss_curve=dict(type='LossCurveHook'),
