@@ -56,6 +56,18 @@ model = dict(
         aux_mask_layers=(),
         layer_weights=(0.5, 0.5, 1.0),
     ),
+    # More than the paper's cues: look-alikes cross and objects hide, and a model that learned for
+    # minutes says things twice (docs/benchmarks/demo.md has what each is worth).
+    tracker=dict(
+        duplicate_iou=0.5,
+        motion_weight=0.6,
+        match_threshold=-0.5,
+        reid_window=8,
+        reid_threshold=-0.6,
+        birth_threshold=0.2,
+        min_frame_score=0.1,
+        final_class_policy='score_weighted',
+    ),
     test_cfg=dict(max_per_clip=10, stride=2),
 )
 
@@ -66,6 +78,7 @@ train_cfg = dict(
     _delete_=True, type='ReproducibleEpochLoop', max_epochs=max_epochs, val_interval=max_epochs
 )
 optim_wrapper = dict(
+    constructor='MergedGroupsConstructor',
     optimizer=dict(type='AdamW', lr=7e-4, weight_decay=1e-4, fused=True),
     clip_grad=dict(max_norm=0.5, norm_type=2),
     paramwise_cfg=dict(

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .clip_costs import ClipCost, assign
+from .clip_costs import ClipCost, assign, same_class
 from .clip_merging import MergedWindow
+from .motion import MotionMemory
 from .observations import Observations
 
 
@@ -42,6 +43,32 @@ class LostTracks:
             return torch.zeros(0, dtype=torch.long), torch.zeros(0, dtype=torch.long)
         costs, shared = cost(self.sights, instances.select_frames([0]))
         return assign(costs, shared & (costs <= self.threshold))
+
+    def motion_cost(
+        self, instances: Observations, cost: ClipCost, motion: MotionMemory, weight: float
+    ) -> tuple[Tensor, Tensor]:
+        """Cost of every lost track and instance when it is known where the track should be.
+
+        Compared with the cost of the clip matching, ``1 - distance`` takes the place of the mask
+        IoU, and scores do not count: they say nothing about an object that was hidden.
+
+        Args:
+            instances (Observations): K instances, at least one frame.
+            cost (ClipCost): The cost of the clip matching.
+            motion (MotionMemory): Knows the lost tracks.
+            weight (float): Weight of the distance.
+
+        Returns:
+            tuple[Tensor, Tensor]: (M, K) float, and (M, K) bool, whether the pair costs at most the
+            threshold.
+        """
+        if not self.track_ids:
+            return torch.zeros(0, len(instances)), torch.zeros(0, len(instances), dtype=torch.bool)
+        distance = motion.distance(self.track_ids, instances)
+        agree = same_class(self.sights, instances.select_frames([0])).any(-1)
+        costs = weight * distance - cost.mask_weight * (1 - distance).clamp(min=0)
+        costs -= cost.class_weight * agree
+        return costs, costs <= self.threshold
 
     def updated(
         self, merged: MergedWindow, left: Tensor, track_ids: list[int], returned: set[int], now: int

@@ -12,7 +12,9 @@ from mmdevis.structures import ClipPrediction, FrameTracks, Track
 
 from .clip_costs import ClipCost, assign, same_class
 from .clip_merging import MergedWindow
+from .duplicates import without_duplicates
 from .lost_tracks import LostTracks
+from .motion import MotionMemory
 from .observations import Observations, common_frames
 from .track_ledger import TrackLedger
 from .track_record import CLASS_POLICIES, SCORE_POLICIES
@@ -51,9 +53,16 @@ class MultiCueClipTracker:
         birth_threshold (float): Instances whose mean score is lower start no track. 0: off.
         death_threshold (float): Instances whose mean score is lower are not used: a track that only
             they would continue ends, or is lost for re-identification. 0: off.
+        duplicate_iou (float, optional): Instances of a clip whose masks overlap more than this (IoU
+            over the clip) with one of a higher mean score are not used, whatever their classes.
+            None: all are used, as in the release.
+        motion_weight (float): Weight of the distance between an instance and where its track's
+            motion leads, in object sizes (see :class:`MotionMemory`). Not in the paper. 0: off.
+        motion_history (int): Frames that a track's motion is estimated from.
         reid_window (int): A track can be taken up again until this many frames after it was last
             seen, by the cost between its last sight and the first frame of instances that matched
-            nothing. 0: off.
+            nothing. With ``motion_weight`` lost tracks take part in the matching instead, with
+            ``1 - distance`` from where their motion leads in place of the mask IoU. 0: off.
         reid_threshold (float): Highest cost at which that happens.
         max_missing (int, optional): Tracks unseen for more than this many frames are finished at
             once and handed out by :meth:`pop_finished`. None: all tracks finish with the video.
@@ -61,8 +70,8 @@ class MultiCueClipTracker:
             tracks. Turn off for endless videos: memory then does not grow with their length.
 
     Raises:
-        ValueError: For an unknown policy, a negative window, or ``reid_window`` above
-            ``max_missing``.
+        ValueError: For an unknown policy, a negative window, ``reid_window`` above
+            ``max_missing``, or less than 2 frames of motion.
     """
 
     def __init__(
@@ -84,6 +93,9 @@ class MultiCueClipTracker:
         match_threshold: float | None = None,
         birth_threshold: float = 0.0,
         death_threshold: float = 0.0,
+        duplicate_iou: float | None = None,
+        motion_weight: float = 0.0,
+        motion_history: int = 8,
         reid_window: int = 0,
         reid_threshold: float = -1.0,
         max_missing: int | None = None,
@@ -96,6 +108,8 @@ class MultiCueClipTracker:
                 f'reid_window must be in 0..max_missing, got reid_window={reid_window} and '
                 f'max_missing={max_missing}: a track that is finished cannot be taken up again'
             )
+        if motion_history < 2:
+            raise ValueError(f'motion needs motion_history >= 2 frames, got {motion_history}')
         self.cost = ClipCost(
             mask_weight, class_weight, score_weight, center_weight, binary_masks, per_frame_iou
         )
@@ -109,6 +123,9 @@ class MultiCueClipTracker:
         self.match_threshold = match_threshold
         self.birth_threshold = birth_threshold
         self.death_threshold = death_threshold
+        self.duplicate_iou = duplicate_iou
+        self.motion_weight = motion_weight
+        self.motion_history = motion_history
         self.reid_window = reid_window
         self.reid_threshold = reid_threshold
         self.max_missing = max_missing
@@ -120,6 +137,7 @@ class MultiCueClipTracker:
         self._window: Observations | None = None  # masks that the next clip is compared with
         self._track_ids: list[int] = []  # of the rows of the window
         self._lost = LostTracks(self.reid_window, self.reid_threshold)
+        self._motion = MotionMemory(self.motion_history)
         self._ledger = TrackLedger(
             self.final_class_policy,
             self.final_score_policy,
@@ -167,6 +185,8 @@ class MultiCueClipTracker:
         seen = Observations.from_clip(clip)
         if not self.merge_ignored_frames:
             seen = seen.select_frames(range(clip.num_ignored, clip.num_frames))
+        if self.duplicate_iou is not None:
+            seen = seen.select_instances(without_duplicates(seen, self.duplicate_iou))
         window = Observations.empty(seen) if self._window is None else self._window
 
         # A row of the new memory for every instance that is used.
@@ -188,10 +208,15 @@ class MultiCueClipTracker:
         gone[tracks] = False
         left = gone.nonzero()[:, 0]
         lost = self._lost.updated(merged, left, [ids[row] for row in left.tolist()], returned, now)
+        track_ids = [ids[row] for row in tracks.tolist()]
+        motion = self._motion
+        if self.motion_weight:
+            kept = {*track_ids, *lost.track_ids}
+            motion = motion.updated(seen, [ids[row] for row in rows.tolist()], kept)
 
         # Nothing below can fail: the new state is complete.
-        self._window, self._track_ids = window, [ids[row] for row in tracks.tolist()]
-        self._lost, self._last_start = lost, start
+        self._window, self._track_ids = window, track_ids
+        self._lost, self._motion, self._last_start = lost, motion, start
         self._next_id = max([self._next_id, *(track_id + 1 for track_id in ids)])
         self._ledger.write(written)
         return self.advance(start + 1)
@@ -276,31 +301,53 @@ class MultiCueClipTracker:
         )
         mean_scores = seen.scores.mean(1)
         alive = (mean_scores >= self.death_threshold).nonzero()[:, 0]
-        tracks, instances = common_frames(window, matchable.select_instances(alive))
-        if len(tracks) and len(instances) and tracks.frames:
-            cost, allowed = self.cost(tracks, instances)
-            if not cost.isfinite().all():
-                raise ValueError(
-                    f'matching costs of frames {tracks.frames} are not finite: masks or centres '
-                    'contain NaN; check the weights and the input'
-                )
-            if self.per_class_matching:
-                both = tracks.valid[:, None] & instances.valid[None]
-                allowed &= (both & same_class(tracks, instances)).any(-1)
+        usable = matchable.select_instances(alive)
+        cost, allowed = self._window_cost(window, usable)
+        if self.motion_weight and len(alive) and matchable.frames:
+            # Tracks in the memory and lost ones compete for the instances.
+            cost += self.motion_weight * self._motion.distance(ids, usable)
+            if self.match_threshold is not None:
+                allowed &= cost <= self.match_threshold
+            lost_cost, near = self._lost.motion_cost(
+                usable, self.cost, self._motion, self.motion_weight
+            )
+            matched, which = assign(torch.cat([cost, lost_cost]), torch.cat([allowed, near]))
+            from_lost = matched >= len(ids)
+            back = matched[from_lost] - len(ids)
+            matched[from_lost] = torch.arange(len(ids), len(ids) + len(back))
+            rows[alive[which]] = matched
+        else:
             if self.match_threshold is not None:
                 allowed &= cost <= self.match_threshold
             matched, which = assign(cost, allowed)
             rows[alive[which]] = matched
-        free = alive[rows[alive] < 0]
-        back, which = self._lost.match(matchable.select_instances(free), self.cost)
+            free = alive[rows[alive] < 0]
+            back, which = self._lost.match(matchable.select_instances(free), self.cost)
+            rows[free[which]] = torch.arange(len(ids), len(ids) + len(back))
         returned = [self._lost.track_ids[position] for position in back.tolist()]
-        rows[free[which]] = torch.arange(len(ids), len(ids) + len(returned))
         ids += returned
         needed = max(self.birth_threshold, self.death_threshold)
         born = (rows < 0) & (mean_scores >= needed)
         rows[born] = torch.arange(len(ids), len(ids) + int(born.sum()))
         ids += range(self._next_id, self._next_id + int(born.sum()))
         return ids, rows, set(returned)
+
+    def _window_cost(self, window: Observations, usable: Observations) -> tuple[Tensor, Tensor]:
+        """Cost (N, K) of the memory's tracks and usable instances, and which may be matched."""
+        tracks, instances = common_frames(window, usable)
+        if not (len(tracks) and len(instances) and tracks.frames):
+            shape = len(window), len(usable)
+            return torch.zeros(shape), torch.zeros(shape, dtype=torch.bool)
+        cost, allowed = self.cost(tracks, instances)
+        if not cost.isfinite().all():
+            raise ValueError(
+                f'matching costs of frames {tracks.frames} are not finite: masks or centres '
+                'contain NaN; check the weights and the input'
+            )
+        if self.per_class_matching:
+            both = tracks.valid[:, None] & instances.valid[None]
+            allowed &= (both & same_class(tracks, instances)).any(-1)
+        return cost, allowed
 
 
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:

@@ -1,0 +1,115 @@
+"""Where tracks should be next: a cue that the paper does not have, off unless configured."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .observations import Observations
+
+
+class MotionMemory:
+    """Recent positions of tracks, and how far an instance is from where they lead.
+
+    A track's position is a straight line in time, fitted to its last mask centroids by least
+    squares with the scores as weights: sights of little score, such as those of a hidden object,
+    count little.
+
+    Args:
+        history (int): Sights that the line is fitted to, at least 2.
+    """
+
+    def __init__(self, history: int) -> None:
+        self.history = history
+        self._sights: dict[int, Tensor] = {}  # track number -> (S, 4): frame, score, x, y
+
+    def distance(self, track_ids: list[int], instances: Observations) -> Tensor:
+        """Distance of instances from the predicted positions of tracks.
+
+        Args:
+            track_ids (list[int]): N numbers; tracks that were never seen are at no distance.
+            instances (Observations): K instances in F frames.
+
+        Returns:
+            Tensor: (N, K) float, mean over the frames, weighted by the instance's scores, in units
+            of the instance's size (root of its largest area). 0 for instances without a mask.
+        """
+        weights, positions, areas = _geometry(instances)
+        expected = self._predict(track_ids, instances.frames)  # (N, F, 2)
+        distance = (expected[:, None] - positions[None]).norm(dim=-1)  # (N, K, F)
+        size = areas.amax(1).clamp(min=1).sqrt()
+        mean = (distance * weights).sum(-1) / weights.sum(-1).clamp(min=1e-6)
+        known = torch.tensor([track_id in self._sights for track_id in track_ids], dtype=torch.bool)
+        return (mean / size).masked_fill(~known[:, None], 0)
+
+    def updated(
+        self, instances: Observations, track_ids: list[int], kept: set[int]
+    ) -> MotionMemory:
+        """The memory after a clip; this object stays as it is.
+
+        Args:
+            instances (Observations): K instances that continue or start tracks.
+            track_ids (list[int]): Numbers of their K tracks.
+            kept (set[int]): Tracks to remember; the others are forgotten.
+        """
+        result = MotionMemory(self.history)
+        result._sights = {
+            track_id: sights for track_id, sights in self._sights.items() if track_id in kept
+        }
+        weights, positions, _ = _geometry(instances)
+        frames = torch.tensor(instances.frames, dtype=torch.float)
+        for row, track_id in enumerate(track_ids):
+            seen = weights[row] > 0
+            if track_id not in kept or not seen.any():
+                continue
+            fresh = torch.cat(
+                [frames[seen, None], weights[row, seen, None], positions[row, seen]], dim=1
+            )
+            merged = {sight[0]: sight for sight in self._sights.get(track_id, fresh[:0]).tolist()}
+            for sight in fresh.tolist():
+                # As for masks: of two sights in one frame the one with the higher score.
+                if sight[0] not in merged or sight[1] > merged[sight[0]][1]:
+                    merged[sight[0]] = sight
+            newest = [merged[frame] for frame in sorted(merged)[-self.history :]]
+            result._sights[track_id] = torch.tensor(newest)
+        return result
+
+    def _predict(self, track_ids: list[int], frames: list[int]) -> Tensor:
+        """(N, F, 2) positions in pixels, arbitrary for unknown tracks."""
+        sights = torch.zeros(len(track_ids), self.history, 4)
+        for row, track_id in enumerate(track_ids):
+            known = self._sights.get(track_id)
+            if known is not None:
+                sights[row, : len(known)] = known
+        time, weight, position = sights[..., 0], sights[..., 1], sights[..., 2:]
+        total = weight.sum(1, keepdim=True).clamp(min=1e-6)
+        mean_time = (weight * time).sum(1, keepdim=True) / total  # (N, 1)
+        mean_position = (weight[..., None] * position).sum(1) / total  # (N, 2)
+        time = time - mean_time
+        spread = (weight * time**2).sum(1, keepdim=True)
+        moved = (weight * time)[..., None] * (position - mean_position[:, None])
+        velocity = moved.sum(1) / spread.clamp(min=1e-6)
+        ahead = torch.tensor(frames, dtype=torch.float) - mean_time  # (N, F)
+        return mean_position[:, None] + velocity[:, None] * ahead[..., None]
+
+
+def _geometry(instances: Observations) -> tuple[Tensor, Tensor, Tensor]:
+    """Centroids and areas of masks.
+
+    Returns:
+        tuple[Tensor, Tensor, Tensor]: (K, F) scores, 0 where there is no mask; (K, F, 2) centroids
+        x, y in pixels; (K, F) areas in pixels. On the CPU.
+    """
+    binary = (instances.masks > 0.5).float()  # (F, R, H, W)
+    over_x, over_y = binary.sum(2), binary.sum(3)
+    area = over_x.sum(-1)
+    x, y = (
+        (line * (torch.arange(line.shape[-1], device=line.device) + 0.5)).sum(-1)
+        / area.clamp(min=1)
+        for line in (over_x, over_y)
+    )
+    numbers = torch.stack([area, x, y], dim=-1).cpu()  # (F, R, 3)
+    frame = torch.arange(len(instances.frames))
+    area, x, y = numbers[frame, instances.rows].unbind(-1)  # (K, F)
+    seen = instances.valid & (area > 0)
+    return instances.scores * seen, torch.stack([x, y], dim=-1), area * seen
