@@ -48,7 +48,7 @@ OTHER_MINUTES = 1.5
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """Command line of the demo."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--minutes', type=float, default=18.0, help='time for everything')
+    parser.add_argument('--minutes', type=float, default=19.5, help='time for everything')
     parser.add_argument('--config', type=Path, default=CONFIG)
     parser.add_argument('--image-config', type=Path, default=IMAGE_CONFIG)
     parser.add_argument(

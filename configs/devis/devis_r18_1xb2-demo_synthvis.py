@@ -45,6 +45,7 @@ model = dict(
             num_heads=8,
             feature_channels=(128, 128, 32),
             unit_attention=True,
+            box_prior=True,
         ),
         # From scratch and in minutes: every pixel teaches the encoder.
         pixel_classifier=dict(

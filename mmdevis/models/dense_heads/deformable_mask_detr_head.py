@@ -208,7 +208,12 @@ class DeformableMaskDETRHead(DeformableDETRHead):
             if layer in self.mask_layers:
                 layer_losses.update(
                     self._loss_masks(
-                        embeddings[layer], mask_features, targets, matches[::groups], normaliser
+                        embeddings[layer],
+                        boxes[layer][:, 0],
+                        mask_features,
+                        targets,
+                        matches[::groups],
+                        normaliser,
                     )
                 )
             prefix = '' if layer == self.num_pred_layer - 1 else f'd{layer}.'
@@ -260,20 +265,23 @@ class DeformableMaskDETRHead(DeformableDETRHead):
     def _loss_masks(
         self,
         embeddings: Tensor,
+        boxes: Tensor,
         mask_features: MaskFeatures,
         targets: Sequence[ClipTargets],
         matches: Sequence[tuple[Tensor, Tensor]],
         normaliser: float,
     ) -> dict[str, Tensor]:
-        """Focal and dice loss of the matched trajectories of one layer, (B, T, Q, C) input."""
-        embeddings = list(embeddings)
+        """Focal and dice loss of the matched trajectories of one layer, (B, T, Q, ...) inputs."""
+        embeddings, boxes = list(embeddings), list(boxes)
         queries = [
             matched if target.masks is not None else matched[:0]
             for (matched, _), target in zip(matches, targets)
         ]
         if not any(len(matched) for matched in queries):
             # Nothing to segment: one trajectory keeps the mask head's parameters in the graph.
-            logits = self.mask_head(embeddings[0][:, :1], **mask_features.clip(0))
+            logits = self.mask_head(
+                embeddings[0][:, :1], **mask_features.clip(0), boxes=boxes[0][:, :1]
+            )
             zero = logits.sum() * 0.0
             return dict(loss_mask=zero, loss_dice=zero)
         wanted = torch.cat(
@@ -285,7 +293,8 @@ class DeformableMaskDETRHead(DeformableDETRHead):
         )
         if self.only_matched_masks:
             embeddings = [clip[:, matched] for clip, matched in zip(embeddings, queries)]
-        logits = self.mask_head.decode_clips(embeddings, **mask_features.clips())
+            boxes = [clip[:, matched] for clip, matched in zip(boxes, queries)]
+        logits = self.mask_head.decode_clips(embeddings, **mask_features.clips(), boxes=boxes)
         if not self.only_matched_masks:
             count = embeddings[0].shape[1]
             logits = logits[torch.cat([b * count + matched for b, matched in enumerate(queries)])]
@@ -329,12 +338,16 @@ class DeformableMaskDETRHead(DeformableDETRHead):
         queries, labels = top // classes, top % classes
         distinct, mask_index = queries.unique(return_inverse=True)
         embeddings = self._per_frame(hidden_state[index])[:, distinct]
+        all_boxes = self._per_frame(boxes[index])
+        masks = self.mask_head(
+            embeddings, **mask_features.clip(index), boxes=all_boxes[:, distinct]
+        )
         return Trajectories(
             queries=queries,
             labels=labels,
             scores=scores[:, queries, labels].t(),
-            boxes=self._per_frame(boxes[index])[:, queries].transpose(0, 1).float(),
-            masks=self.mask_head(embeddings, **mask_features.clip(index)).float(),
+            boxes=all_boxes[:, queries].transpose(0, 1).float(),
+            masks=masks.float(),
             mask_index=mask_index,
         )
 

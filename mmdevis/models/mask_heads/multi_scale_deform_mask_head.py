@@ -19,11 +19,16 @@ class QueryAttentionMap(BaseModule):
     Args:
         embed_dims: C.
         num_heads: M, maps for each query.
+        box_prior: Add a Gaussian of the query's box to the logits, with a learned sharpness for
+            each head (SMCA, arXiv 2101.07448). Not in the paper.
     """
 
-    def __init__(self, embed_dims: int, num_heads: int) -> None:
+    def __init__(self, embed_dims: int, num_heads: int, box_prior: bool = False) -> None:
         super().__init__()
         self.num_heads = num_heads
+        if box_prior:
+            self.log_sharpness = nn.Parameter(torch.zeros(num_heads))
+        self.box_prior = box_prior
         self.q_proj = nn.Linear(embed_dims, embed_dims)
         self.k_proj = nn.Linear(embed_dims, embed_dims)
 
@@ -33,13 +38,20 @@ class QueryAttentionMap(BaseModule):
             nn.init.xavier_uniform_(layer.weight)
             nn.init.zeros_(layer.bias)
 
-    def forward(self, query: Tensor, feature: Tensor, padding: Tensor | None) -> Tensor:
+    def forward(
+        self,
+        query: Tensor,
+        feature: Tensor,
+        padding: Tensor | None,
+        boxes: Tensor | None = None,
+    ) -> Tensor:
         """Attend to the pixels of each query's own frame.
 
         Args:
             query: (T, n, C), embeddings of n instances on each frame.
             feature: (T, C, h, w).
             padding: (T, h, w) bool, True in padding, or None.
+            boxes: (T, n, 4) cxcywh, relative to the frame without padding; needed for the prior.
 
         Returns:
             (T, n, M, h, w); the M * h * w values of a query sum to 1.
@@ -52,10 +64,38 @@ class QueryAttentionMap(BaseModule):
         k = F.conv2d(feature, self.k_proj.weight[:, :, None, None], self.k_proj.bias)
         k = k.view(frames, self.num_heads, head_dims, height * width)
         logits = (q @ k).transpose(1, 2)
+        if self.box_prior:
+            distance = box_distance(boxes, padding, (height, width))
+            logits = logits - self.log_sharpness.exp()[:, None] * distance[:, :, None]
         if padding is not None:
             logits = logits.masked_fill(padding.flatten(1)[:, None, None], float('-inf'))
         weights = logits.flatten(2).softmax(-1)
         return weights.view(frames, count, self.num_heads, height, width)
+
+
+def box_distance(boxes: Tensor, padding: Tensor | None, size: tuple[int, int]) -> Tensor:
+    """Squared distance of pixels from the centres of boxes, in half sides.
+
+    Args:
+        boxes: (T, n, 4) cxcywh, relative to the frame without padding; no gradient flows to them.
+        padding: (T, h, w) bool, True in padding, or None.
+        size: (h, w).
+
+    Returns:
+        (T, n, h * w); 1 in the middle of each side of the box.
+    """
+    centers, sides = boxes.detach().float().split(2, -1)  # (T, n, 2), x before y
+    distance = []
+    for axis, length in ((1, size[0]), (0, size[1])):
+        pixels = torch.arange(length, device=boxes.device) + 0.5
+        position = pixels.expand(len(boxes), length) / length
+        if padding is not None:
+            valid = (~padding).any(1 + axis).sum(-1, keepdim=True).clamp(min=1)
+            position = pixels / valid  # (T, length)
+        away = position[:, None] - centers[..., axis, None]
+        # A side is at least a pixel: a smaller box would lie between the pixels.
+        distance.append((away / (sides[..., axis, None].clamp(min=1 / length) / 2)) ** 2)
+    return (distance[0][..., None] + distance[1][..., None, :]).flatten(2)
 
 
 @MODELS.register_module()
@@ -78,6 +118,9 @@ class MultiScaleDeformMaskHead(BaseModule):
         unit_attention: Scale each attention map so that uniform attention is 1 everywhere. The
             maps of the release sum to 1 over all heads and pixels, which makes them tiny beside
             the features; a model trained from scratch then takes long to use them.
+        box_prior: Guide the attention by the instances' boxes, see :class:`QueryAttentionMap`. Without
+            it a model trained from scratch takes long to find out where its instances are, because
+            encoded features say little about positions.
         encoded_features: Take the finer maps from the encoder where it has them (final model);
             otherwise the raw backbone maps (DETR's head).
         with_cp: Recompute each stage in the backward pass to save memory.
@@ -96,6 +139,7 @@ class MultiScaleDeformMaskHead(BaseModule):
         temporal_conv: bool = False,
         encoded_features: bool = True,
         unit_attention: bool = False,
+        box_prior: bool = False,
         num_groups: int = 8,
         with_cp: bool = False,
         init_cfg: dict | None = None,
@@ -112,7 +156,8 @@ class MultiScaleDeformMaskHead(BaseModule):
         self.encoded_features = encoded_features
         self.unit_attention = unit_attention
         self.attentions = nn.ModuleList(
-            QueryAttentionMap(embed_dims, num_heads) for _ in range(num_attention_levels)
+            QueryAttentionMap(embed_dims, num_heads, box_prior)
+            for _ in range(num_attention_levels)
         )
 
         def conv(in_channels: int, out_channels: int) -> nn.Module:
@@ -165,6 +210,7 @@ class MultiScaleDeformMaskHead(BaseModule):
         finer: Sequence[Tensor],
         attended: Sequence[Tensor],
         paddings: Sequence[Tensor | None],
+        boxes: Tensor | None = None,
     ) -> Tensor:
         """Predict the masks of n instances of one clip.
 
@@ -174,11 +220,13 @@ class MultiScaleDeformMaskHead(BaseModule):
             finer: Feature maps from stride 16 to stride 4, each (T, channels, h, w).
             attended: Encoded maps for the attention, coarse to fine, each (T, C, h, w).
             paddings: Padding of ``attended``, each (T, h, w) bool or None.
+            boxes: (T, n, 4) cxcywh, relative to the frame; needed for ``box_prior`` only.
 
         Returns:
             (n, T, H / 4, W / 4) mask logits.
         """
-        return self.decode_clips([query], coarse, finer, attended, paddings)
+        boxes = None if boxes is None else [boxes]
+        return self.decode_clips([query], coarse, finer, attended, paddings, boxes)
 
     def decode_clips(
         self,
@@ -187,6 +235,7 @@ class MultiScaleDeformMaskHead(BaseModule):
         finer: Sequence[Tensor],
         attended: Sequence[Tensor],
         paddings: Sequence[Tensor | None],
+        boxes: Sequence[Tensor] | None = None,
     ) -> Tensor:
         """Predict the masks of all instances of B clips at once.
 
@@ -196,14 +245,17 @@ class MultiScaleDeformMaskHead(BaseModule):
             finer: Each (B * T, channels, h, w).
             attended: Each (B * T, C, h, w).
             paddings: Each (B * T, h, w) bool or None.
+            boxes: B tensors (T, n, 4), or None.
 
         Returns:
             (sum of n, T, H / 4, W / 4) mask logits, clip after clip.
         """
         frames = queries[0].shape[0]
         padded, frame, slot, by_instance = _stack_instances(queries)
+        if boxes is not None:
+            boxes = _pad_instances(boxes)
         maps = [
-            attention(padded, feature, padding)[frame, slot]
+            attention(padded, feature, padding, boxes)[frame, slot]
             for attention, feature, padding in zip(self.attentions, attended, paddings)
         ]
         if self.unit_attention:
@@ -244,7 +296,7 @@ def _stack_instances(queries: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor,
     """
     counts = [query.shape[1] for query in queries]
     frames, device = queries[0].shape[0], queries[0].device
-    padded = torch.cat([F.pad(query, (0, 0, 0, max(counts) - query.shape[1])) for query in queries])
+    padded = _pad_instances(queries)
     frame = torch.arange(len(padded), device=device)
     per_frame = torch.tensor(counts, device=device).repeat_interleave(frames)
     frame = frame.repeat_interleave(per_frame)
@@ -252,6 +304,12 @@ def _stack_instances(queries: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor,
     grids = torch.arange(len(frame), device=device).split([frames * n for n in counts])
     by_instance = torch.cat([grid.view(frames, -1).t().flatten() for grid in grids])
     return padded, frame, slot, by_instance
+
+
+def _pad_instances(values: Sequence[Tensor]) -> Tensor:
+    """B tensors (T, n, C) as one (B * T, max n, C), filled up with zeros."""
+    most = max(value.shape[1] for value in values)
+    return torch.cat([F.pad(value, (0, 0, 0, most - value.shape[1])) for value in values])
 
 
 def _temporal_predictor(channels: int, hidden: int = 12) -> nn.Sequential:

@@ -115,7 +115,9 @@ class ClipAttention:
         """Run the mask head for one trajectory."""
         with self.record as record:
             logits = self.model.bbox_head.mask_head(
-                self._embeddings[:, query : query + 1], **self._mask_features.clip(0)
+                self._embeddings[:, query : query + 1],
+                **self._mask_features.clip(0),
+                boxes=self.boxes[-1][:, query : query + 1],
             )
         shapes = (self.input_shape, self.img_shape, self.img_shape)
         return MaskAttention(

@@ -1,0 +1,156 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mmdevis.models.trackers import MultiCueClipTracker
+from mmdevis.models.trackers.motion import MotionMemory
+from mmdevis.models.trackers.observations import Observations
+from mmdevis.structures import ClipPrediction
+
+HEIGHT, WIDTH = 20, 60
+
+
+def square(x, y=10, half=2):
+    """A (H, W) mask of a square whose centroid is (x, y) pixels, for whole x and y."""
+    mask = torch.zeros(HEIGHT, WIDTH)
+    mask[y - half : y + half, x - half : x + half] = 1
+    return mask
+
+
+def clip(frames, objects):
+    """Objects as ([x in each frame, None: no mask], score or [scores], label)."""
+    nothing = torch.zeros(HEIGHT, WIDTH)
+    scores = [s if isinstance(s, list) else [s] * len(frames) for _, s, _ in objects]
+    return ClipPrediction(
+        frame_indices=torch.tensor(list(frames)),
+        scores=torch.tensor(scores).reshape(len(objects), len(frames)),
+        labels=torch.tensor([label for _, _, label in objects], dtype=torch.long),
+        masks=torch.stack(
+            [torch.stack([nothing if x is None else square(x) for x in xs]) for xs, _, _ in objects]
+        ),
+        centers=torch.zeros(len(objects), len(frames), 2),
+    )
+
+
+def seen(*args):
+    return Observations.from_clip(clip(*args))
+
+
+def test_distance_is_in_object_sizes():
+    first = seen(range(4), [([10, 12, 14, 16], 0.8, 0)])
+    memory = MotionMemory(8).updated(first, [7], {7})
+    # Where the line leads, and 8 pixels from there: two sizes of an object of 4 x 4.
+    later = seen([6, 7], [([22, 24], 0.5, 0), ([30, 32], 0.5, 0)])
+    torch.testing.assert_close(memory.distance([7], later), torch.tensor([[0.0, 2.0]]))
+
+
+def test_unknown_tracks_and_instances_without_mask_are_at_no_distance():
+    memory = MotionMemory(8).updated(seen(range(2), [([10, 12], 0.8, 0)]), [0], {0})
+    later = seen([2, 3], [([50, 50], 0.5, 0), ([None, None], 0.5, 0)])
+    distance = memory.distance([0, 1], later)
+    assert distance[0, 0] > 1
+    assert not distance[0, 1] and not distance[1].any()
+
+
+def test_only_the_newest_sights_count():
+    memory = MotionMemory(3)
+    for start, xs in ((0, [40, 30]), (2, [20, 20]), (4, [20, 20])):
+        memory = memory.updated(seen([start, start + 1], [(xs, 0.8, 0)]), [0], {0})
+    assert memory.distance([0], seen([9], [([20], 0.5, 0)])) == 0
+
+
+def test_frames_of_little_score_count_little():
+    """A hidden object's mask jumps to its neighbour, at a score that says so."""
+    xs = [10, 12, 14, 40]
+    sure = MotionMemory(8).updated(seen(range(4), [(xs, [0.8, 0.8, 0.8, 0.8], 0)]), [0], {0})
+    unsure = MotionMemory(8).updated(seen(range(4), [(xs, [0.8, 0.8, 0.8, 0.01], 0)]), [0], {0})
+    later = seen([4], [([18], 0.5, 0)])
+    assert unsure.distance([0], later) < 0.5 < 3 < sure.distance([0], later)
+
+
+def test_of_two_sights_in_a_frame_the_better_is_kept():
+    memory = MotionMemory(8).updated(seen([0, 1], [([10, 10], [0.5, 0.9], 0)]), [0], {0})
+    memory = memory.updated(seen([1, 2], [([50, 10], [0.8, 0.8], 0)]), [0], {0})
+    assert memory.distance([0], seen([3], [([10], 0.5, 0)])) == pytest.approx(0, abs=1e-4)
+
+
+def test_forgets_tracks_and_leaves_the_old_memory_alone():
+    old = MotionMemory(8).updated(seen([0], [([10], 0.5, 0)]), [0], {0})
+    new = old.updated(seen([1], [([20], 0.5, 0)]), [1], {1})
+    far = seen([2], [([50], 0.5, 0)])
+    assert old.distance([0], far) > 1 and old.distance([1], far) == 0
+    assert new.distance([1], far) > 1 and new.distance([0], far) == 0
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    start=st.integers(5, 20),
+    speed=st.integers(-1, 3),
+    scores=st.lists(st.floats(0.05, 1), min_size=4, max_size=4),
+    ahead=st.integers(4, 8),
+)
+def test_steady_motion_is_predicted_whatever_the_scores(start, speed, scores, ahead):
+    xs = [start + speed * t for t in range(4)]
+    memory = MotionMemory(4).updated(seen(range(4), [(xs, scores, 0)]), [0], {0})
+    later = seen([ahead], [([start + speed * ahead], 0.5, 0)])
+    assert memory.distance([0], later) == pytest.approx(0, abs=1e-2)
+
+
+def track(clips, **kwargs):
+    tracker = MultiCueClipTracker(**kwargs)
+    for item in clips:
+        tracker.update(item)
+    return tracker.flush()[1]
+
+
+# An object that moves by 2 pixels a frame, hides in frames 4..7 and comes out where it should;
+# another one of its class stands still where it was last seen.
+HIDDEN = [
+    clip(range(0, 4), [([10, 12, 14, 16], 0.9, 0)]),
+    clip(range(2, 6), [([14, 16, None, None], [0.9, 0.9, 0.0, 0.0], 0)]),
+    clip(range(8, 12), [([26, 28, 30, 32], 0.9, 0), ([16] * 4, 0.8, 0)]),
+]
+REID = dict(reid_window=8, match_threshold=-0.5, min_frame_score=0.1)
+
+
+def test_hidden_track_is_found_where_its_motion_leads():
+    tracks = track(HIDDEN, motion_weight=0.5, reid_threshold=-0.6, **REID)
+    assert [sorted(t.segmentations) for t in tracks] == [
+        [0, 1, 2, 3, 8, 9, 10, 11],
+        [8, 9, 10, 11],
+    ]
+
+
+def test_without_motion_the_last_sight_decides():
+    tracks = track(HIDDEN, reid_threshold=-0.6, **REID)
+    # The one that stands where the track was last seen is taken for it.
+    assert [t.score for t in tracks] == pytest.approx([0.85, 0.9])
+
+
+def test_motion_keeps_look_alikes_apart_that_a_clip_swaps():
+    """Two objects cross; a clip continues each one's mask as the other's."""
+    apart = clip(range(0, 4), [([10, 14, 18, 22], 0.9, 0), ([40, 36, 32, 28], 0.9, 0)])
+    # Frames 2 and 3 as before, then turned round as if they had bounced off each other.
+    true = ([18, 22, 26, 30], 0.6, 0), ([32, 28, 24, 20], 0.6, 0)
+    swapped = clip(range(2, 6), [true[0], ([32, 28, 30, 34], 0.7, 0), true[1]])
+    kept = track([apart, swapped], motion_weight=1.0, birth_threshold=0.65)
+    without = track([apart, swapped], birth_threshold=0.65)
+    assert [round(t.frame_scores[5], 2) for t in kept if t.track_id < 2] == [0.6, 0.6]
+    assert [round(t.frame_scores[5], 2) for t in without if t.track_id < 2] != [0.6, 0.6]
+
+
+def test_a_lost_track_does_not_take_what_a_living_one_continues_better():
+    clips = [
+        clip(range(0, 4), [([10, 12, 14, 16], 0.9, 0), ([40] * 4, 0.9, 0)]),
+        clip(range(2, 6), [([14, 16, 18, 20], 0.9, 0)]),
+        clip(range(4, 8), [([18, 20, 22, 24], 0.9, 0)]),
+        clip(range(6, 10), [([22, 24, 26, 28], 0.9, 0), ([40] * 4, 0.9, 0)]),
+    ]
+    tracks = track(clips, motion_weight=0.5, reid_threshold=-0.6, **REID)
+    assert [sorted(t.segmentations) for t in tracks] == [list(range(10)), [0, 1, 2, 3, 6, 7, 8, 9]]
+
+
+def test_needs_two_frames_of_motion():
+    with pytest.raises(ValueError, match='motion_history >= 2'):
+        MultiCueClipTracker(motion_weight=1.0, motion_history=1)
