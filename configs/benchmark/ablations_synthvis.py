@@ -9,6 +9,17 @@ backbone = None  # that of the config
 
 _config = 'configs/devis/devis_r18_1xb2-demo_synthvis.py'
 
+# The paper's tracker: the demo's has more cues, which would hide what its own ones are worth.
+_paper_tracker = {
+    'model.tracker.duplicate_iou': None,
+    'model.tracker.motion_weight': 0.0,
+    'model.tracker.match_threshold': None,
+    'model.tracker.reid_window': 0,
+    'model.tracker.birth_threshold': 0.0,
+    'model.tracker.min_frame_score': 0.001,
+    'model.tracker.final_class_policy': 'most_common',
+}
+
 
 def _row(title, frames=4, **options):
     # 16 frames an iteration, whatever the clip; clips overlap by half.
@@ -22,6 +33,7 @@ def _row(title, frames=4, **options):
             'model.num_queries': 10 * frames,
             'model.test_cfg.stride': max(1, frames // 2),
             'train_dataloader.dataset.num_frames': frames,
+            **_paper_tracker,
             **{k.replace('__', '.'): v for k, v in options.items()},
         },
     )
@@ -38,6 +50,7 @@ def _cues(title, score, label):
     options = {
         'model.tracker.score_weight': score,
         'model.tracker.class_weight': label,
+        **_paper_tracker,
     }
     return dict(title=title, weights_of='full', options=options)
 

@@ -1,5 +1,5 @@
 # Small DeVIS with every part switched on, for SynthVIS on two CPU cores (`make demo`).
-_base_ = './_base_/datasets/synthvis.py'
+_base_ = ['./_base_/datasets/synthvis.py', './_base_/motion_tracker.py']
 
 num_classes = 6  # the demo makes data with fewer and says so to the model
 
@@ -57,18 +57,7 @@ model = dict(
         aux_mask_layers=(),
         layer_weights=(0.5, 0.5, 1.0),
     ),
-    # More than the paper's cues: look-alikes cross and objects hide, and a model that learned for
-    # minutes says things twice (docs/benchmarks/demo.md has what each is worth).
-    tracker=dict(
-        duplicate_iou=0.5,
-        motion_weight=0.6,
-        match_threshold=-0.5,
-        reid_window=8,
-        reid_threshold=-0.6,
-        birth_threshold=0.2,
-        min_frame_score=0.1,
-        final_class_policy='score_weighted',
-    ),
+    tracker={{_base_.motion_tracker}},
     test_cfg=dict(max_per_clip=10, stride=2),
 )
 

@@ -55,7 +55,12 @@ class QueryAttentionMap(BaseModule):
 
         Returns:
             (T, n, M, h, w); the M * h * w values of a query sum to 1.
+
+        Raises:
+            ValueError: If there is a prior and no boxes.
         """
+        if self.box_prior and boxes is None:
+            raise ValueError('a mask head with box_prior=True needs the boxes of its instances')
         frames, count, dims = query.shape
         height, width = feature.shape[-2:]
         head_dims = dims // self.num_heads

@@ -28,7 +28,9 @@ def clip(frames, objects):
         labels=torch.tensor([label for _, _, label in objects], dtype=torch.long),
         masks=torch.stack(
             [torch.stack([nothing if x is None else square(x) for x in xs]) for xs, _, _ in objects]
-        ),
+        )
+        if objects
+        else torch.zeros(0, len(frames), HEIGHT, WIDTH),
         centers=torch.zeros(len(objects), len(frames), 2),
     )
 
@@ -99,16 +101,19 @@ def test_steady_motion_is_predicted_whatever_the_scores(start, speed, scores, ah
 
 def track(clips, **kwargs):
     tracker = MultiCueClipTracker(**kwargs)
-    for item in clips:
-        tracker.update(item)
+    starts = [int(item.frame_indices[0]) for item in clips]
+    for item, next_start in zip(clips, [*starts[1:], None]):
+        tracker.update(item, next_start)
     return tracker.flush()[1]
 
 
 # An object that moves by 2 pixels a frame, hides in frames 4..7 and comes out where it should;
-# another one of its class stands still where it was last seen.
+# another one of its class appears where it was last seen.
 HIDDEN = [
     clip(range(0, 4), [([10, 12, 14, 16], 0.9, 0)]),
     clip(range(2, 6), [([14, 16, None, None], [0.9, 0.9, 0.0, 0.0], 0)]),
+    clip(range(4, 8), []),
+    clip(range(6, 10), []),
     clip(range(8, 12), [([26, 28, 30, 32], 0.9, 0), ([16] * 4, 0.8, 0)]),
 ]
 REID = dict(reid_window=8, match_threshold=-0.5, min_frame_score=0.1)

@@ -1,0 +1,13 @@
+# A tracker for models that learned for minutes and for videos in which look-alikes cross and objects
+# hide: cues that the paper does not have, taken as `tracker={{_base_.motion_tracker}}`.
+# docs/benchmarks/tracker.md has what each is worth.
+motion_tracker = dict(
+    duplicate_iou=0.5,
+    motion_weight=0.6,
+    match_threshold=-0.5,
+    reid_window=8,
+    reid_threshold=-0.6,
+    birth_threshold=0.2,
+    min_frame_score=0.1,
+    final_class_policy='score_weighted',
+)
