@@ -3,11 +3,11 @@
 # docs/benchmarks/tracker.md has what each is worth.
 motion_tracker = dict(
     duplicate_iou=0.5,
-    motion_weight=0.6,
+    motion_weight=0.9,
     match_threshold=-0.5,
     reid_window=8,
-    reid_threshold=-0.6,
-    birth_threshold=0.2,
+    reid_threshold=-0.3,
+    birth_threshold=0.1,
     min_frame_score=0.1,
     final_class_policy='score_weighted',
 )
