@@ -44,8 +44,8 @@ model = dict(
     test_cfg=dict(max_per_clip=10, stride=3),
 )
 
-# Masks have a quarter of this resolution: at 224 x 126 the best masks possible of small objects would
-# score AP 0.78 on frames of 320 x 180.
+# Masks have a quarter of this resolution. At 224 x 126 the best possible ones would score AP 0.78
+# on small objects of 320 x 180 frames.
 resize = dict(type='Resize', scale=(320, 180), keep_ratio=True)
 train_pipeline = [
     dict(type='SampleClip'),

@@ -38,10 +38,11 @@ def test_maps_point_at_the_box_from_the_start(with_padding):
     attention.init_weights()
     padding = torch.zeros(1, 8, 20, dtype=torch.bool) if with_padding else None
     query, feature = torch.randn(1, 1, 16), torch.randn(1, 16, 8, 20)
-    maps = attention(query, feature, padding, BOX)[0, 0]
+    maps = attention(query, feature, padding, BOX)[0, 0].detach()
     inside = box_distance(BOX, padding, (8, 20)).view(8, 20) < 2
     assert maps.sum() == pytest.approx(1)
-    assert maps[:, inside].sum() > 0.6 > 3 * inside.float().mean()
+    # Without a prior it would be a third, as much as the place takes.
+    assert inside.float().mean() < 0.33 and maps[:, inside].sum() > 0.6
 
 
 def test_learns_its_sharpness_but_does_not_move_boxes():
@@ -69,7 +70,12 @@ def test_off_by_default_and_without_parameters():
 def test_clips_decoded_together_are_those_decoded_alone():
     torch.manual_seed(0)
     head = MultiScaleDeformMaskHead(
-        embed_dims=64, num_heads=8, feature_channels=(64, 64, 16), box_prior=True
+        embed_dims=64,
+        num_heads=8,
+        feature_channels=(64, 64, 16),
+        num_groups=4,
+        unit_attention=True,
+        box_prior=True,
     ).eval()
     head.init_weights()
     sizes = [(4, 6), (8, 12), (16, 24), (32, 48)]

@@ -1,10 +1,11 @@
-# A tracker for models that learned for minutes and for videos in which look-alikes cross and objects
-# hide: cues that the paper does not have, taken as `tracker={{_base_.motion_tracker}}`.
+# A tracker for models that learned for minutes, and for videos in which look-alikes cross and
+# objects hide: cues that the paper does not have, taken as `tracker={{_base_.motion_tracker}}`.
 # docs/benchmarks/tracker.md has what each is worth.
 motion_tracker = dict(
     duplicate_iou=0.5,
     motion_weight=0.9,
     match_threshold=-0.5,
+    untangle_margin=0.1,
     reid_window=8,
     reid_threshold=-0.3,
     birth_threshold=0.1,

@@ -123,9 +123,9 @@ class MultiScaleDeformMaskHead(BaseModule):
         unit_attention: Scale each attention map so that uniform attention is 1 everywhere. The
             maps of the release sum to 1 over all heads and pixels, which makes them tiny beside
             the features; a model trained from scratch then takes long to use them.
-        box_prior: Guide the attention by the instances' boxes, see :class:`QueryAttentionMap`. Without
-            it a model trained from scratch takes long to find out where its instances are, because
-            encoded features say little about positions.
+        box_prior: Guide the attention by the instances' boxes, see :class:`QueryAttentionMap`.
+            Without it a model trained from scratch takes long to find out where its instances are,
+            because encoded features say little about positions.
         encoded_features: Take the finer maps from the encoder where it has them (final model);
             otherwise the raw backbone maps (DETR's head).
         with_cp: Recompute each stage in the backward pass to save memory.
@@ -161,8 +161,7 @@ class MultiScaleDeformMaskHead(BaseModule):
         self.encoded_features = encoded_features
         self.unit_attention = unit_attention
         self.attentions = nn.ModuleList(
-            QueryAttentionMap(embed_dims, num_heads, box_prior)
-            for _ in range(num_attention_levels)
+            QueryAttentionMap(embed_dims, num_heads, box_prior) for _ in range(num_attention_levels)
         )
 
         def conv(in_channels: int, out_channels: int) -> nn.Module:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
+from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from .observations import Observations
@@ -41,6 +44,50 @@ class MotionMemory:
         mean = (distance * weights).sum(-1) / weights.sum(-1).clamp(min=1e-6)
         known = torch.tensor([track_id in self._sights for track_id in track_ids], dtype=torch.bool)
         return (mean / size).masked_fill(~known[:, None], 0)
+
+    def untangled(
+        self, instances: Observations, track_ids: list[int], margin: float
+    ) -> Observations:
+        """Exchange what instances of one class say in single frames, where motion says so.
+
+        When two look-alikes cross, a clip often continues the mask of each as the other one's, as
+        if they had bounced off each other.
+
+        Args:
+            instances (Observations): K instances.
+            track_ids (list[int]): Numbers of the K tracks that they continue; instances of unknown
+                tracks stay as they are.
+            margin (float): What each exchanged prediction must be nearer to where its new track
+                should be, on average, in object sizes.
+
+        Returns:
+            Observations: The instances, with predictions exchanged within frames.
+        """
+        known = torch.tensor([track_id in self._sights for track_id in track_ids], dtype=torch.bool)
+        weights, positions, areas = _geometry(instances)
+        expected = self._predict(track_ids, instances.frames)  # (K, F, 2)
+        size = areas.amax(1).clamp(min=1).sqrt()
+        source = torch.arange(len(instances))[:, None].expand(-1, len(instances.frames)).clone()
+        for column in range(len(instances.frames)):
+            usable = (known & (weights[:, column] > 0)).nonzero()[:, 0]
+            if len(usable) < 2:
+                continue
+            distance = torch.cdist(expected[usable, column], positions[usable, column])
+            distance = distance / size[usable]
+            labels = instances.labels[usable, column]
+            distance[labels[:, None] != labels] = float('inf')
+            distance.diagonal().sub_(margin)
+            # Too far is as bad as another class; the diagonal always remains possible.
+            rows, columns = linear_sum_assignment(distance.clamp(max=1e6).numpy())
+            source[usable[torch.from_numpy(rows)], column] = usable[torch.from_numpy(columns)]
+
+        def exchanged(value: Tensor) -> Tensor:
+            return value.gather(
+                0, source.view(*source.shape, *[1] * (value.dim() - 2)).expand_as(value)
+            )
+
+        names = ('valid', 'scores', 'labels', 'centers', 'rows')
+        return replace(instances, **{name: exchanged(getattr(instances, name)) for name in names})
 
     def updated(
         self, instances: Observations, track_ids: list[int], kept: set[int]

@@ -59,6 +59,9 @@ class MultiCueClipTracker:
         motion_weight (float): Weight of the distance between an instance and where its track's
             motion leads, in object sizes (see :class:`MotionMemory`). Not in the paper. 0: off.
         motion_history (int): Frames that a track's motion is estimated from.
+        untangle_margin (float, optional): With ``motion_weight``, instances of one class that a
+            clip confuses are exchanged in the frames where this brings them nearer by this many
+            object sizes to where their tracks should be. None: off.
         reid_window (int): A track can be taken up again until this many frames after it was last
             seen, by the cost between its last sight and the first frame of instances that matched
             nothing. With ``motion_weight`` lost tracks take part in the matching instead, with
@@ -96,6 +99,7 @@ class MultiCueClipTracker:
         duplicate_iou: float | None = None,
         motion_weight: float = 0.0,
         motion_history: int = 8,
+        untangle_margin: float | None = None,
         reid_window: int = 0,
         reid_threshold: float = -1.0,
         max_missing: int | None = None,
@@ -126,6 +130,7 @@ class MultiCueClipTracker:
         self.duplicate_iou = duplicate_iou
         self.motion_weight = motion_weight
         self.motion_history = motion_history
+        self.untangle_margin = untangle_margin
         self.reid_window = reid_window
         self.reid_threshold = reid_threshold
         self.max_missing = max_missing
@@ -193,6 +198,10 @@ class MultiCueClipTracker:
         ids, rows, returned = self._associate(window, seen, clip)
         used = rows >= 0
         seen, rows = seen.select_instances(used), rows[used]
+        if self.motion_weight and self.untangle_margin is not None:
+            seen = self._motion.untangled(
+                seen, [ids[row] for row in rows.tolist()], self.untangle_margin
+            )
         written = self._ledger.improved(seen, [ids[row] for row in rows.tolist()])
         open_columns = [
             column for column, frame in enumerate(seen.frames) if not self._ledger.is_written(frame)

@@ -2,6 +2,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pycocotools import mask as coco_mask
 
 from mmdevis.models.trackers import MultiCueClipTracker
 from mmdevis.models.trackers.motion import MotionMemory
@@ -127,22 +128,77 @@ def test_hidden_track_is_found_where_its_motion_leads():
     ]
 
 
-def test_without_motion_the_last_sight_decides():
+def test_without_motion_the_last_sight_finds_nothing():
     tracks = track(HIDDEN, reid_threshold=-0.6, **REID)
-    # The one that stands where the track was last seen is taken for it.
-    assert [t.score for t in tracks] == pytest.approx([0.85, 0.9])
+    # It was last seen in a frame without a mask: whatever comes later is new.
+    assert [sorted(t.segmentations)[0] for t in tracks] == [0, 8, 8]
 
 
-def test_motion_keeps_look_alikes_apart_that_a_clip_swaps():
-    """Two objects cross; a clip continues each one's mask as the other's."""
-    apart = clip(range(0, 4), [([10, 14, 18, 22], 0.9, 0), ([40, 36, 32, 28], 0.9, 0)])
-    # Frames 2 and 3 as before, then turned round as if they had bounced off each other.
-    true = ([18, 22, 26, 30], 0.6, 0), ([32, 28, 24, 20], 0.6, 0)
-    swapped = clip(range(2, 6), [true[0], ([32, 28, 30, 34], 0.7, 0), true[1]])
-    kept = track([apart, swapped], motion_weight=1.0, birth_threshold=0.65)
-    without = track([apart, swapped], birth_threshold=0.65)
-    assert [round(t.frame_scores[5], 2) for t in kept if t.track_id < 2] == [0.6, 0.6]
-    assert [round(t.frame_scores[5], 2) for t in without if t.track_id < 2] != [0.6, 0.6]
+# Two objects pass each other; the second clip says that they bounce off each other in frame 3.
+CROSSING = (
+    clip(range(0, 4), [([10, 16, 22, 28], 0.9, 0), ([46, 40, 34, 28], 0.8, 0)]),
+    clip(range(2, 6), [([22, 28, 22, 16], 0.6, 0), ([34, 28, 34, 40], 0.7, 0)]),
+)
+PASSED = [10, 16, 22, 28, 34, 40]
+
+
+def path(track):
+    """Where the left edge of a track's mask is, frame by frame."""
+    masks = [coco_mask.decode(track.segmentations[t]) for t in sorted(track.segmentations)]
+    return [int(mask.any(0).argmax()) + 2 for mask in masks]
+
+
+@pytest.mark.parametrize('order', [1, -1])
+def test_look_alikes_that_a_clip_confuses_are_untangled(order):
+    second = CROSSING[1]
+    if order < 0:
+        second = clip(range(2, 6), [([34, 28, 34, 40], 0.7, 0), ([22, 28, 22, 16], 0.6, 0)])
+    tracks = track([CROSSING[0], second], motion_weight=0.5, untangle_margin=0.1)
+    assert [path(t) for t in tracks] == [PASSED, [46, 40, 34, 28, 22, 16]]
+    # What is exchanged is the whole prediction, with its score.
+    assert [t.frame_scores[5] for t in tracks] == pytest.approx([0.7, 0.6])
+    bounced = track([CROSSING[0], second])
+    assert path(bounced[0])[-1] == 16
+
+
+def test_objects_of_different_classes_are_not_exchanged():
+    apart = [
+        clip(
+            [int(t) for t in item.frame_indices],
+            [(xs, 0.9, label) for xs, label in zip(paths, (0, 1))],
+        )
+        for item, paths in zip(
+            CROSSING,
+            (([10, 16, 22, 28], [46, 40, 34, 28]), ([22, 28, 22, 16], [34, 28, 34, 40])),
+        )
+    ]
+    tracks = track(apart, motion_weight=0.5, untangle_margin=0.1)
+    assert [path(t)[-1] for t in tracks] == [16, 40]
+
+
+def test_objects_side_by_side_stay_what_they_are():
+    """Less than the margin is not worth an exchange."""
+    clips = [
+        clip(range(0, 4), [([20] * 4, 0.9, 0), ([23] * 4, 0.9, 0)]),
+        clip(range(2, 6), [([20, 20, 22, 22], 0.9, 0), ([23, 23, 21, 21], 0.9, 0)]),
+    ]
+    for margin, last in ((0.1, [21, 22]), (1.0, [22, 21])):
+        tracks = track(clips, motion_weight=0.5, untangle_margin=margin)
+        assert [path(t)[-1] for t in tracks] == last
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.lists(st.integers(4, 56), min_size=4, max_size=4), min_size=1, max_size=4))
+def test_untangling_only_exchanges(paths):
+    """Nothing is lost or doubled: every prediction of a frame goes to one of the tracks."""
+    first = seen(range(0, 4), [([xs[0]] * 4, 0.9, 0) for xs in paths])
+    ids = list(range(len(paths)))
+    memory = MotionMemory(8).updated(first, ids, set(ids))
+    given_ = seen(range(2, 6), [(xs, 0.5 + 0.1 * i, 0) for i, xs in enumerate(paths)])
+    result = memory.untangled(given_, ids, 0.1)
+    assert torch.equal(result.rows.sort(0).values, given_.rows.sort(0).values)
+    torch.testing.assert_close(result.scores.sort(0).values, given_.scores.sort(0).values)
+    torch.testing.assert_close(result.scores, 0.5 + 0.1 * result.rows)
 
 
 def test_a_lost_track_does_not_take_what_a_living_one_continues_better():
