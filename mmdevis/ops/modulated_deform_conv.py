@@ -40,8 +40,9 @@ def modulated_deform_conv(
     """Modulated deformable convolution (Deformable ConvNets v2), as mmcv's operator.
 
     On a CPU a C kernel does the sampling (see ``csrc/modulated_deform_conv.c``). Where it cannot be
-    built, and in graphs of ``torch.export``, PyTorch's ``grid_sample`` does. On other devices, and where ``groups`` or
-    ``deform_groups`` is not 1, the call goes to ``mmcv.ops.modulated_deform_conv2d``.
+    built, and in graphs of ``torch.export``, PyTorch's ``grid_sample`` does. On other devices, and
+    where ``groups`` or ``deform_groups`` is not 1, the call goes to
+    ``mmcv.ops.modulated_deform_conv2d``.
 
     As in mmcv, the computation has the dtype of ``offset``, but for float16 on a CPU and bfloat16
     anywhere, which are computed in float32.

@@ -245,7 +245,7 @@ def _stack_instances(queries: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor,
     counts = [query.shape[1] for query in queries]
     frames, device = queries[0].shape[0], queries[0].device
     padded = torch.cat([F.pad(query, (0, 0, 0, max(counts) - query.shape[1])) for query in queries])
-    # Numbers of instances stay Python numbers: neither a device nor an exporter has to ask for them.
+    # Counts stay Python numbers: no device is waited for, and exported graphs have fixed shapes.
     clips = torch.arange(len(padded), device=device).split(frames)
     frame = torch.cat([clip.repeat_interleave(n) for clip, n in zip(clips, counts)])
     slot = torch.cat([torch.arange(n, device=device).repeat(frames) for n in counts])
