@@ -19,7 +19,8 @@ from mmdevis.structures import ClipPrediction
 
 from .clip_module import OUTPUT_NAMES
 from .description import KEY, ClipDescription
-from .writing import EXTRA_FILE, require
+from .packages import quiet_loggers, require
+from .writing import EXTRA_FILE
 
 __all__ = ['ExportedClip', 'clip_prediction']
 
@@ -177,7 +178,8 @@ def _open_program(path: Path) -> tuple[str, _Run]:
 
     extra = {EXTRA_FILE: ''}
     try:
-        module = torch.export.load(path, extra_files=extra).module()
+        with quiet_loggers('torch.export'):  # which prints what is raised, too
+            module = torch.export.load(path, extra_files=extra).module()
     except Exception as error:  # a file of something else can raise anything
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise ValueError(f'{path} is no program of torch.export: {first}') from error
@@ -198,7 +200,7 @@ def _open_onnx(path: Path, threads: int, providers: Sequence[str]) -> tuple[str,
     try:
         session = onnxruntime.InferenceSession(path, options, providers=list(providers))
     except Exception as error:  # its exceptions have no common base
-        raise ValueError(f'ONNX Runtime cannot open {path}: {error}') from error
+        raise ValueError(f'{path} cannot be opened by ONNX Runtime: {error}') from error
 
     def run(frames: Tensor) -> dict[str, Tensor]:
         values = session.run(list(OUTPUT_NAMES), {'frames': frames.cpu().numpy()})

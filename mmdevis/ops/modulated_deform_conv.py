@@ -12,6 +12,7 @@ from torch.nn.modules.utils import _pair
 
 from mmdevis.ops import native_build
 from mmdevis.ops.modulated_deform_conv_by_sampling import modulated_deform_conv_by_sampling
+from mmdevis.utils.precision import without_autocast
 
 __all__ = ['modulated_deform_conv']
 
@@ -83,7 +84,7 @@ def modulated_deform_conv(
 
     _check_shapes(*inputs, stride, padding, dilation)
     # Matrix products must not go back to the dtype of autocast.
-    with torch.autocast(x.device.type, enabled=False):
+    with without_autocast(x.device.type):
         if exported or _kernels() is None:
             output = modulated_deform_conv_by_sampling(*inputs, stride, padding, dilation)
         else:
