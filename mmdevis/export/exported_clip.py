@@ -184,7 +184,7 @@ def _open_program(path: Path) -> tuple[str, _Run]:
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise ValueError(f'{path} is no program of torch.export: {first}') from error
 
-    device = next(module.parameters()).device
+    device = next(module.parameters(), torch.empty(0)).device
 
     @torch.no_grad()
     def run(frames: Tensor) -> dict[str, Tensor]:
