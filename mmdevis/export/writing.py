@@ -133,7 +133,7 @@ def _simplify(model: onnx_ir.Model) -> None:
     """Compute what is constant, and once what occurs twice.
 
     The exporter's own optimisation also looks for patterns to replace, in a time that grows with
-    the square of the number of nodes: many minutes for a model of full size, and 7 % fewer nodes.
+    the square of the number of nodes, minutes for a model of full size, for 7 % fewer of them.
     """
     from onnx_ir.passes import common
     from onnxscript import optimizer
