@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from mmdevis.utils.precision import without_autocast
+
 from .backends import gather, mmcv
 from .backends import reference as reference_backend
 from .custom_op import temporal_deform_attn_op
@@ -86,7 +88,7 @@ def temporal_deform_attn(
         temporal_offsets, temporal_logits = temporal if temporal else (None, None)
 
     if name in _DIFFERENTIABLE:
-        with torch.autocast(value.device.type, enabled=False):
+        with without_autocast(value.device.type):
             output = _DIFFERENTIABLE[name](
                 value,
                 spatial_shapes,

@@ -12,6 +12,7 @@ from torch.nn.modules.utils import _pair
 
 from mmdevis.ops import native_build
 from mmdevis.ops.modulated_deform_conv_by_sampling import modulated_deform_conv_by_sampling
+from mmdevis.utils.precision import without_autocast
 
 __all__ = ['modulated_deform_conv']
 
@@ -40,8 +41,9 @@ def modulated_deform_conv(
     """Modulated deformable convolution (Deformable ConvNets v2), as mmcv's operator.
 
     On a CPU a C kernel does the sampling (see ``csrc/modulated_deform_conv.c``). Where it cannot be
-    built, PyTorch's ``grid_sample`` does. On other devices, and where ``groups`` or
-    ``deform_groups`` is not 1, the call goes to ``mmcv.ops.modulated_deform_conv2d``.
+    built, and in graphs of ``torch.export``, PyTorch's ``grid_sample`` does. On other devices, and
+    where ``groups`` or ``deform_groups`` is not 1, the call goes to
+    ``mmcv.ops.modulated_deform_conv2d``.
 
     As in mmcv, the computation has the dtype of ``offset``, but for float16 on a CPU and bfloat16
     anywhere, which are computed in float32.
@@ -71,7 +73,8 @@ def modulated_deform_conv(
         dtype = torch.float32
     inputs = [tensor.to(dtype) for tensor in (x, offset, mask, weight)]
     bias = None if bias is None else bias.to(dtype)
-    if not on_cpu or groups != 1 or deform_groups != 1 or dtype not in _SUFFIX:
+    exported = _is_exporting() and groups == deform_groups == 1
+    if not exported and (not on_cpu or groups != 1 or deform_groups != 1 or dtype not in _SUFFIX):
         x, offset, mask, weight = inputs
         output = modulated_deform_conv2d(
             x.contiguous(), offset.contiguous(), mask.contiguous(), weight.contiguous(),
@@ -81,14 +84,20 @@ def modulated_deform_conv(
 
     _check_shapes(*inputs, stride, padding, dilation)
     # Matrix products must not go back to the dtype of autocast.
-    with torch.autocast('cpu', enabled=False):
-        if _kernels() is None:
+    with without_autocast(x.device.type):
+        if exported or _kernels() is None:
             output = modulated_deform_conv_by_sampling(*inputs, stride, padding, dilation)
         else:
             output = _ModulatedDeformConv.apply(*inputs, stride, padding, dilation)
         if bias is not None:
             output = output + bias[:, None, None]
     return output.to(offset.dtype)
+
+
+def _is_exporting() -> bool:
+    """Whether the operators of this call are being written into a graph of ``torch.export``."""
+    # Torch < 2.7 has no question of its own for it.
+    return getattr(torch.compiler, 'is_exporting', torch.compiler.is_compiling)()
 
 
 @cache

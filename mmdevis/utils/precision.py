@@ -1,5 +1,7 @@
 """What must not be rounded under mixed precision."""
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 from torch import Tensor
 
@@ -11,3 +13,16 @@ def at_least_float32(x: Tensor) -> Tensor:
     sums over pixels overflow float16, and mmcv's focal loss does not know bfloat16.
     """
     return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def without_autocast(device_type: str) -> AbstractContextManager:
+    """A block in which autocast is off.
+
+    Where it is off already nothing is done: an exported graph would get a region of its own.
+
+    Args:
+        device_type: As ``torch.device.type``.
+    """
+    if torch.is_autocast_enabled(device_type):
+        return torch.autocast(device_type, enabled=False)
+    return nullcontext()

@@ -332,10 +332,7 @@ class DeformableMaskDETRHead(DeformableDETRHead):
             The selected trajectories.
         """
         scores = self._per_frame(cls_scores[index].float()).sigmoid()
-        classes = scores.shape[-1]
-        mean = scores.mean(0).flatten()
-        top = mean.topk(min(max_instances, mean.numel())).indices
-        queries, labels = top // classes, top % classes
+        queries, labels = best_pairs(scores.mean(0), max_instances)
         distinct, mask_index = queries.unique(return_inverse=True)
         embeddings = self._per_frame(hidden_state[index])[:, distinct]
         all_boxes = self._per_frame(boxes[index])
@@ -398,6 +395,21 @@ class DeformableMaskDETRHead(DeformableDETRHead):
                 )
             )
         return results
+
+
+def best_pairs(scores: Tensor, max_instances: int) -> tuple[Tensor, Tensor]:
+    """Choose pairs of trajectory and class.
+
+    Args:
+        scores: (Q, classes), the mean over the frames.
+        max_instances: K; fewer where there are fewer pairs.
+
+    Returns:
+        - (K,) trajectories, best pair first
+        - (K,) classes
+    """
+    top = scores.flatten().topk(min(max_instances, scores.numel())).indices
+    return top // scores.shape[-1], top % scores.shape[-1]
 
 
 def resize_masks(

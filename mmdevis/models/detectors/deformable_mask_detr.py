@@ -4,6 +4,7 @@ import copy
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from mmdet.models.detectors import DeformableDETR
 from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample, SampleList
@@ -131,23 +132,33 @@ class DeformableMaskDETR(DeformableDETR):
         Returns:
             Arguments of :meth:`forward_encoder` and of :meth:`forward_decoder`.
         """
-        encoder_inputs, _ = super().pre_transformer(mlvl_feats, batch_data_samples)
-        frames = self.num_frames
+        # MMDetection's own method asks tensors for their shapes, which exported graphs cannot.
+        padding = frame_padding(batch_data_samples, mlvl_feats[0].device)
+        tokens, positions, masks = [], [], []
+        for feat, level in zip(mlvl_feats, self.level_embed):
+            mask = None
+            if padding is not None:
+                mask = F.interpolate(padding[None].float(), size=feat.shape[-2:])[0].bool()
+                masks.append(mask)
+            position = self.positional_encoding(mask, input=feat) + level[:, None, None]
+            tokens.append(feat.flatten(2).transpose(1, 2))
+            positions.append(position.flatten(2).transpose(1, 2))
 
-        def join_frames(x: Tensor | None) -> Tensor | None:
-            return None if x is None else x.unflatten(0, (-1, frames)).flatten(1, 2)
+        def join_frames(levels: Sequence[Tensor]) -> Tensor:
+            """L times (B * T, h * w, ...) to (B, T * N, ...)."""
+            return torch.cat(list(levels), 1).unflatten(0, (-1, self.num_frames)).flatten(1, 2)
 
-        mask = join_frames(encoder_inputs['feat_mask'])
+        # All frames of a clip have one size.
+        ratios = [self.get_valid_ratio(mask[:: self.num_frames]) for mask in masks]
+        whole = mlvl_feats[0].new_ones(len(mlvl_feats[0]) // self.num_frames, len(mlvl_feats), 2)
+        mask = join_frames([mask.flatten(1) for mask in masks]) if masks else None
         shared = dict(
             # Python numbers: kernels need the sizes without waiting for the device.
             spatial_shapes=tuple(tuple(feat.shape[-2:]) for feat in mlvl_feats),
-            valid_ratios=encoder_inputs['valid_ratios'][::frames],
+            valid_ratios=torch.stack(ratios, 1) if ratios else whole,
         )
         encoder_inputs = dict(
-            feat=join_frames(encoder_inputs['feat']),
-            feat_mask=mask,
-            feat_pos=join_frames(encoder_inputs['feat_pos']),
-            **shared,
+            feat=join_frames(tokens), feat_mask=mask, feat_pos=join_frames(positions), **shared
         )
         decoder_inputs = dict(memory_mask=mask, memory_pos=encoder_inputs['feat_pos'], **shared)
         return encoder_inputs, decoder_inputs

@@ -301,9 +301,9 @@ def _stack_instances(queries: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor,
     counts = [query.shape[1] for query in queries]
     frames, device = queries[0].shape[0], queries[0].device
     padded = _pad_instances(queries)
-    frame = torch.arange(len(padded), device=device)
-    per_frame = torch.tensor(counts, device=device).repeat_interleave(frames)
-    frame = frame.repeat_interleave(per_frame)
+    # Counts stay Python numbers: no device is waited for, and exported graphs have fixed shapes.
+    clips = torch.arange(len(padded), device=device).split(frames)
+    frame = torch.cat([clip.repeat_interleave(n) for clip, n in zip(clips, counts)])
     slot = torch.cat([torch.arange(n, device=device).repeat(frames) for n in counts])
     grids = torch.arange(len(frame), device=device).split([frames * n for n in counts])
     by_instance = torch.cat([grid.view(frames, -1).t().flatten() for grid in grids])
