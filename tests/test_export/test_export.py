@@ -26,6 +26,14 @@ from mmdevis.export import (
 
 # Two arithmetic orders of one sum in single precision.
 TOLERANCE = dict(atol=2e-5, rtol=2e-5)
+# The random mask head magnifies them: against double precision, where all agree to the last digit,
+# the eager model is off by 1.5e-5 and the exported one by 2.3e-5, in logits up to 2.3.
+MASK_TOLERANCE = dict(atol=1e-4, rtol=2e-5)
+
+
+def tolerance_of(output):
+    return MASK_TOLERANCE if output == 'masks' else TOLERANCE
+
 
 SWIN = 'devis_swin-l-p4-w12-384-in21k_4xb1-9e_youtubevis2019.py'
 FULL_ATTENTION = 'ablations/vistr_r50-t6-4levels_4xb1-10e_youtubevis2019.py'
@@ -68,7 +76,7 @@ def test_a_file_gives_what_the_model_gives(path, model, clips, description):
     for found, expected in results:
         assert tuple(found) == OUTPUT_NAMES
         for name in OUTPUT_NAMES:
-            assert_close(found[name], expected[name], **TOLERANCE)
+            assert_close(found[name], expected[name], **tolerance_of(name))
     # It is not a constant, in any frame of any output.
     (first, _), (second, _) = results
     for name in OUTPUT_NAMES:
@@ -121,7 +129,7 @@ def test_other_kinds_of_models(name, build_small):
     with torch.no_grad():
         found = export_program(model, (40, 72)).module()(clip)
     for output, expected in eager(model, clip).items():
-        assert_close(found[output], expected, **TOLERANCE)
+        assert_close(found[output], expected, **tolerance_of(output))
 
 
 def test_what_the_layers_say_about_the_back_end_does_not_count_and_stays(model):
@@ -150,7 +158,7 @@ def test_predictions_and_tracks_of_a_file_are_those_of_the_model(onnx_file, mode
     for field in dataclasses.fields(found):
         if field.name != 'num_ignored':
             values = getattr(found, field.name), getattr(expected, field.name)
-            assert_close(*values, **TOLERANCE)
+            assert_close(*values, **tolerance_of(field.name))
 
     results = []
     for stream, frames in (
