@@ -21,7 +21,6 @@ from mmdevis.apis.video_command import main
 from mmdevis.utils.checkpoint import CheckpointError
 
 ROOT = Path(__file__).resolve().parents[2]
-CONFIG = ROOT / 'configs/devis/devis_r18_1xb2-demo_synthvis.py'
 
 
 @pytest.fixture
@@ -367,9 +366,9 @@ def test_console_script_is_this_command():
 
 
 # ------------------------------------------------------------------------------------ real model
-def test_real_model(tmp_path, frame_folder, capsys, monkeypatch):
+def test_real_model(tmp_path, frame_folder, demo_config_file, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    arguments = [str(frame_folder), str(CONFIG), '--device', 'cpu', '--score-thr', '0']
+    arguments = [str(frame_folder), str(demo_config_file), '--device', 'cpu', '--score-thr', '0']
     assert main([*arguments, *ALL]) == 0
     assert outputs_of(tmp_path) == ALL_FILES
     results = json.loads((tmp_path / 'r.json').read_text())
