@@ -70,7 +70,9 @@ def _convolve(
         return torch.arange(size, dtype=x.dtype, device=x.device)
 
     # Kernel points run row by row, as the channels of the offsets do.
-    kernel_y = places(kernel_height).repeat_interleave(kernel_width)[:, None, None] * dilation[0]
+    kernel_y = (
+        places(kernel_height)[:, None].expand(-1, kernel_width).reshape(-1, 1, 1) * dilation[0]
+    )
     kernel_x = places(kernel_width).repeat(kernel_height)[:, None, None] * dilation[1]
     base_y = kernel_y + places(out_height)[:, None] * stride[0] - padding[0]
     base_x = kernel_x + places(out_width) * stride[1] - padding[1]

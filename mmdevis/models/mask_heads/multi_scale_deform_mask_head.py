@@ -303,7 +303,7 @@ def _stack_instances(queries: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor,
     padded = _pad_instances(queries)
     # Counts stay Python numbers: no device is waited for, and exported graphs have fixed shapes.
     clips = torch.arange(len(padded), device=device).split(frames)
-    frame = torch.cat([clip.repeat_interleave(n) for clip, n in zip(clips, counts)])
+    frame = torch.cat([clip[:, None].expand(-1, n).flatten() for clip, n in zip(clips, counts)])
     slot = torch.cat([torch.arange(n, device=device).repeat(frames) for n in counts])
     grids = torch.arange(len(frame), device=device).split([frames * n for n in counts])
     by_instance = torch.cat([grid.view(frames, -1).t().flatten() for grid in grids])
