@@ -82,9 +82,7 @@ class MotionMemory:
             source[usable[torch.from_numpy(rows)], column] = usable[torch.from_numpy(columns)]
 
         def exchanged(value: Tensor) -> Tensor:
-            return value.gather(
-                0, source.view(*source.shape, *[1] * (value.dim() - 2)).expand_as(value)
-            )
+            return value[source, torch.arange(source.shape[1])]
 
         names = ('valid', 'scores', 'labels', 'centers', 'rows')
         return replace(instances, **{name: exchanged(getattr(instances, name)) for name in names})

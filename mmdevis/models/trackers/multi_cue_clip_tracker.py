@@ -198,11 +198,10 @@ class MultiCueClipTracker:
         ids, rows, returned = self._associate(window, seen, clip)
         used = rows >= 0
         seen, rows = seen.select_instances(used), rows[used]
+        seen_ids = [ids[row] for row in rows.tolist()]
         if self.motion_weight and self.untangle_margin is not None:
-            seen = self._motion.untangled(
-                seen, [ids[row] for row in rows.tolist()], self.untangle_margin
-            )
-        written = self._ledger.improved(seen, [ids[row] for row in rows.tolist()])
+            seen = self._motion.untangled(seen, seen_ids, self.untangle_margin)
+        written = self._ledger.improved(seen, seen_ids)
         open_columns = [
             column for column, frame in enumerate(seen.frames) if not self._ledger.is_written(frame)
         ]
@@ -220,8 +219,7 @@ class MultiCueClipTracker:
         track_ids = [ids[row] for row in tracks.tolist()]
         motion = self._motion
         if self.motion_weight:
-            kept = {*track_ids, *lost.track_ids}
-            motion = motion.updated(seen, [ids[row] for row in rows.tolist()], kept)
+            motion = motion.updated(seen, seen_ids, {*track_ids, *lost.track_ids})
 
         # Nothing below can fail: the new state is complete.
         self._window, self._track_ids = window, track_ids
@@ -312,11 +310,13 @@ class MultiCueClipTracker:
         alive = (mean_scores >= self.death_threshold).nonzero()[:, 0]
         usable = matchable.select_instances(alive)
         cost, allowed = self._window_cost(window, usable)
-        if self.motion_weight and len(alive) and matchable.frames:
-            # Tracks in the memory and lost ones compete for the instances.
+        moving = bool(self.motion_weight and len(alive) and matchable.frames)
+        if moving:
             cost += self.motion_weight * self._motion.distance(ids, usable)
-            if self.match_threshold is not None:
-                allowed &= cost <= self.match_threshold
+        if self.match_threshold is not None:
+            allowed &= cost <= self.match_threshold
+        if moving:
+            # Tracks in the memory and lost ones compete for the instances.
             lost_cost, near = self._lost.motion_cost(
                 usable, self.cost, self._motion, self.motion_weight
             )
@@ -326,8 +326,6 @@ class MultiCueClipTracker:
             matched[from_lost] = torch.arange(len(ids), len(ids) + len(back))
             rows[alive[which]] = matched
         else:
-            if self.match_threshold is not None:
-                allowed &= cost <= self.match_threshold
             matched, which = assign(cost, allowed)
             rows[alive[which]] = matched
             free = alive[rows[alive] < 0]
