@@ -13,6 +13,7 @@ _config = 'configs/devis/devis_r18_1xb2-demo_synthvis.py'
 _paper_tracker = {
     'model.tracker.duplicate_iou': None,
     'model.tracker.motion_weight': 0.0,
+    'model.tracker.confidence_weight': 0.0,
     'model.tracker.untangle_margin': None,
     'model.tracker.match_threshold': None,
     'model.tracker.reid_window': 0,

@@ -29,6 +29,7 @@ TRACKER = {
     'duplicate_iou': 0.6,
     'motion_weight': 0.5,
     'motion_history': 6,
+    'confidence_weight': 1.0,
     'untangle_margin': 0.2,
     'reid_window': 5,
     'reid_threshold': -0.7,

@@ -5,6 +5,7 @@ motion_tracker = dict(
     duplicate_iou=0.5,
     motion_weight=0.9,
     match_threshold=-0.5,
+    confidence_weight=2.0,
     untangle_margin=0.1,
     reid_window=8,
     reid_threshold=-0.3,

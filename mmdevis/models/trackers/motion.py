@@ -16,7 +16,7 @@ class MotionMemory:
 
     A track's position is a straight line in time, fitted to its last mask centroids by least
     squares with the scores as weights: sights of little score, such as those of a hidden object,
-    count little.
+    count little. Objects that left the image are expected at its border, where they come back.
 
     Args:
         history (int): Sights that the line is fitted to, at least 2.
@@ -38,12 +38,26 @@ class MotionMemory:
             of the instance's size (root of its largest area). 0 for instances without a mask.
         """
         weights, positions, areas = _geometry(instances)
-        expected = self._predict(track_ids, instances.frames)  # (N, F, 2)
+        expected = self._predict(track_ids, instances)  # (N, F, 2)
         distance = (expected[:, None] - positions[None]).norm(dim=-1)  # (N, K, F)
         size = areas.amax(1).clamp(min=1).sqrt()
         mean = (distance * weights).sum(-1) / weights.sum(-1).clamp(min=1e-6)
         known = torch.tensor([track_id in self._sights for track_id in track_ids], dtype=torch.bool)
         return (mean / size).masked_fill(~known[:, None], 0)
+
+    def confidence(self, track_ids: list[int]) -> Tensor:
+        """How well tracks are established.
+
+        Args:
+            track_ids (list[int]): N numbers.
+
+        Returns:
+            Tensor: (N,) float in 0..1, sum of the scores of a track's remembered sights divided by
+            the number of sights that are remembered at most; 0 for tracks that were never seen.
+        """
+        seen = [self._sights.get(track_id) for track_id in track_ids]
+        total = [0.0 if sights is None else float(sights[:, 1].sum()) for sights in seen]
+        return torch.tensor(total) / self.history
 
     def untangled(
         self, instances: Observations, track_ids: list[int], margin: float
@@ -57,15 +71,15 @@ class MotionMemory:
             instances (Observations): K instances.
             track_ids (list[int]): Numbers of the K tracks that they continue; instances of unknown
                 tracks stay as they are.
-            margin (float): What each exchanged prediction must be nearer to where its new track
-                should be, on average, in object sizes.
+            margin (float): Every prediction that is exchanged must be nearer to where its new track
+                should be than the one it replaces, on average by this many object sizes.
 
         Returns:
             Observations: The instances, with predictions exchanged within frames.
         """
         known = torch.tensor([track_id in self._sights for track_id in track_ids], dtype=torch.bool)
         weights, positions, areas = _geometry(instances)
-        expected = self._predict(track_ids, instances.frames)  # (K, F, 2)
+        expected = self._predict(track_ids, instances)  # (K, F, 2)
         size = areas.amax(1).clamp(min=1).sqrt()
         source = torch.arange(len(instances))[:, None].expand(-1, len(instances.frames)).clone()
         for column in range(len(instances.frames)):
@@ -75,9 +89,10 @@ class MotionMemory:
             distance = torch.cdist(expected[usable, column], positions[usable, column])
             distance = distance / size[usable]
             labels = instances.labels[usable, column]
-            distance[labels[:, None] != labels] = float('inf')
-            distance.diagonal().sub_(margin)
-            # Too far is as bad as another class; the diagonal always remains possible.
+            own = distance.diagonal().clone()
+            distance[(labels[:, None] != labels) | (distance > own[:, None])] = float('inf')
+            distance.diagonal().copy_(own - margin)
+            # The diagonal always remains possible.
             rows, columns = linear_sum_assignment(distance.clamp(max=1e6).numpy())
             source[usable[torch.from_numpy(rows)], column] = usable[torch.from_numpy(columns)]
 
@@ -119,8 +134,8 @@ class MotionMemory:
             result._sights[track_id] = torch.tensor(newest)
         return result
 
-    def _predict(self, track_ids: list[int], frames: list[int]) -> Tensor:
-        """(N, F, 2) positions in pixels, arbitrary for unknown tracks."""
+    def _predict(self, track_ids: list[int], instances: Observations) -> Tensor:
+        """(N, F, 2) positions in pixels in the frames of instances, arbitrary for unknown tracks."""
         sights = torch.zeros(len(track_ids), self.history, 4)
         for row, track_id in enumerate(track_ids):
             known = self._sights.get(track_id)
@@ -134,8 +149,10 @@ class MotionMemory:
         spread = (weight * time**2).sum(1, keepdim=True)
         moved = (weight * time)[..., None] * (position - mean_position[:, None])
         velocity = moved.sum(1) / spread.clamp(min=1e-6)
-        ahead = torch.tensor(frames, dtype=torch.float) - mean_time  # (N, F)
-        return mean_position[:, None] + velocity[:, None] * ahead[..., None]
+        ahead = torch.tensor(instances.frames, dtype=torch.float) - mean_time  # (N, F)
+        expected = mean_position[:, None] + velocity[:, None] * ahead[..., None]
+        height, width = instances.masks.shape[-2:]
+        return expected.clamp(min=0).minimum(torch.tensor([width, height], dtype=torch.float))
 
 
 def _geometry(instances: Observations) -> tuple[Tensor, Tensor, Tensor]:

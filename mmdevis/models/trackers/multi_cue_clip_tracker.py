@@ -59,6 +59,10 @@ class MultiCueClipTracker:
         motion_weight (float): Weight of the distance between an instance and where its track's
             motion leads, in object sizes (see :class:`MotionMemory`). Not in the paper. 0: off.
         motion_history (int): Frames that a track's motion is estimated from.
+        confidence_weight (float): With ``motion_weight``, who gets which of the instances that it may
+            have is decided by the cost less this times the instance's mean score and the track's
+            confidence in its last ``motion_history`` frames: faint second predictions of an object
+            then leave the established track to the sure one. 0: off.
         untangle_margin (float, optional): With ``motion_weight``, instances of one class that a
             clip confuses are exchanged in the frames where this brings them nearer by this many
             object sizes to where their tracks should be. None: off.
@@ -99,6 +103,7 @@ class MultiCueClipTracker:
         duplicate_iou: float | None = None,
         motion_weight: float = 0.0,
         motion_history: int = 8,
+        confidence_weight: float = 0.0,
         untangle_margin: float | None = None,
         reid_window: int = 0,
         reid_threshold: float = -1.0,
@@ -130,6 +135,7 @@ class MultiCueClipTracker:
         self.duplicate_iou = duplicate_iou
         self.motion_weight = motion_weight
         self.motion_history = motion_history
+        self.confidence_weight = confidence_weight
         self.untangle_margin = untangle_margin
         self.reid_window = reid_window
         self.reid_threshold = reid_threshold
@@ -320,7 +326,10 @@ class MultiCueClipTracker:
             lost_cost, near = self._lost.motion_cost(
                 usable, self.cost, self._motion, self.motion_weight
             )
-            matched, which = assign(torch.cat([cost, lost_cost]), torch.cat([allowed, near]))
+            confidence = self._motion.confidence([*ids, *self._lost.track_ids])
+            sure = confidence[:, None] * mean_scores[alive]
+            costs = torch.cat([cost, lost_cost]) - self.confidence_weight * sure
+            matched, which = assign(costs, torch.cat([allowed, near]))
             from_lost = matched >= len(ids)
             back = matched[from_lost] - len(ids)
             matched[from_lost] = torch.arange(len(ids), len(ids) + len(back))
