@@ -135,7 +135,7 @@ class MotionMemory:
         return result
 
     def _predict(self, track_ids: list[int], instances: Observations) -> Tensor:
-        """(N, F, 2) positions in pixels in the frames of instances, arbitrary for unknown tracks."""
+        """(N, F, 2) positions in pixels in the instances' frames, arbitrary for unknown tracks."""
         sights = torch.zeros(len(track_ids), self.history, 4)
         for row, track_id in enumerate(track_ids):
             known = self._sights.get(track_id)

@@ -59,10 +59,10 @@ class MultiCueClipTracker:
         motion_weight (float): Weight of the distance between an instance and where its track's
             motion leads, in object sizes (see :class:`MotionMemory`). Not in the paper. 0: off.
         motion_history (int): Frames that a track's motion is estimated from.
-        confidence_weight (float): With ``motion_weight``, who gets which of the instances that it may
-            have is decided by the cost less this times the instance's mean score and the track's
-            confidence in its last ``motion_history`` frames: faint second predictions of an object
-            then leave the established track to the sure one. 0: off.
+        confidence_weight (float): With ``motion_weight``, the pairs that may be matched are ranked
+            by their cost less this times the instance's mean score times the track's confidence
+            (mean score in its last ``motion_history`` frames): faint second predictions of an
+            object then leave the established track to the sure one. 0: off.
         untangle_margin (float, optional): With ``motion_weight``, instances of one class that a
             clip confuses are exchanged in the frames where this brings them nearer by this many
             object sizes to where their tracks should be. None: off.

@@ -100,6 +100,20 @@ def test_steady_motion_is_predicted_whatever_the_scores(start, speed, scores, ah
     assert memory.distance([0], later) == pytest.approx(0, abs=1e-2)
 
 
+def test_an_object_that_left_is_expected_at_the_border():
+    memory = MotionMemory(8).updated(seen(range(3), [([14, 9, 4], 0.8, 0)]), [0], {0})
+    # Straight on it would be at -31 in frame 9.
+    assert memory.distance([0], seen([9], [([4], 0.5, 0)])) == pytest.approx(1)
+
+
+def test_confidence_is_the_sum_of_scores_in_the_remembered_frames():
+    memory = MotionMemory(4).updated(seen(range(2), [([10, 12], [0.4, 0.8], 0)]), [3], {3})
+    torch.testing.assert_close(memory.confidence([3, 5]), torch.tensor([0.3, 0.0]))
+    for start in (2, 4):
+        memory = memory.updated(seen([start, start + 1], [([10, 10], 0.5, 0)]), [3], {3})
+    assert memory.confidence([3]) == pytest.approx(0.5)
+
+
 def track(clips, **kwargs):
     tracker = MultiCueClipTracker(**kwargs)
     starts = [int(item.frame_indices[0]) for item in clips]
@@ -185,6 +199,28 @@ def test_objects_side_by_side_stay_what_they_are():
     for margin, last in ((0.1, [21, 22]), (1.0, [22, 21])):
         tracks = track(clips, motion_weight=0.5, untangle_margin=margin)
         assert [path(t)[-1] for t in tracks] == last
+
+
+def test_an_exchange_must_serve_both():
+    """A faint mask in the wrong place must not take a good one from the track it belongs to."""
+    first = seen(range(0, 4), [([20] * 4, 0.9, 0), ([30] * 4, 0.1, 0)])
+    memory = MotionMemory(8).updated(first, [0, 1], {0, 1})
+    # Exchanged, the distances would add up to 6 + 9 pixels instead of 1 + 16.
+    given_ = seen([4], [([21], 0.9, 0), ([14], 0.1, 0)])
+    assert torch.equal(memory.untangled(given_, [0, 1], 0.1).rows, given_.rows)
+
+
+def test_a_sure_instance_continues_the_established_track():
+    clips = [
+        clip(range(0, 4), [([20] * 4, 0.9, 0), ([22] * 4, 0.2, 0)]),
+        # Half-way between the two, and a little nearer to the faint one in score.
+        clip(range(2, 6), [([21] * 4, 0.5, 0)]),
+    ]
+    last_frames = {
+        weight: [max(t.segmentations) for t in track(clips, motion_weight=0.5, **weighted)]
+        for weight, weighted in ((0, {}), (2, dict(confidence_weight=2.0)))
+    }
+    assert last_frames == {0: [3, 5], 2: [5, 3]}
 
 
 @settings(max_examples=25, deadline=None)
