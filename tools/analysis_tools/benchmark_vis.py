@@ -129,6 +129,8 @@ def measure_cost(args: argparse.Namespace) -> list[dict]:
     rows = []
     for name in args.models:
         runner = build(name, args)
+        # The counter's hooks fail on parameters that want gradients in inference mode.
+        runner.model.requires_grad_(False)
         rows.append(
             dict(
                 model=name,

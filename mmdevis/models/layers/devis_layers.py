@@ -1,5 +1,7 @@
 """Encoder and decoder of DeVIS on MMDetection's Deformable DETR layers."""
 
+from functools import lru_cache
+
 import torch
 from mmcv.cnn import build_norm_layer
 from mmcv.cnn.bricks.transformer import FFN, MultiheadAttention
@@ -142,17 +144,36 @@ def encoder_reference_points(spatial_shapes: SpatialShapes, valid_ratios: Tensor
     Returns:
         (B, N, L, 2) in 0..1 of the padded map, N = sum of h * w.
     """
-    centres = []
-    for level, (height, width) in enumerate(spatial_shapes):
-        y = torch.arange(height, dtype=torch.float32, device=valid_ratios.device) + 0.5
-        x = torch.arange(width, dtype=torch.float32, device=valid_ratios.device) + 0.5
-        y = y[None] / (valid_ratios[:, level, 1, None] * height)
-        x = x[None] / (valid_ratios[:, level, 0, None] * width)
-        grid = torch.stack(
-            (x[:, None, :].expand(-1, height, -1), y[:, :, None].expand(-1, -1, width)), -1
-        )
-        centres.append(grid.flatten(1, 2))
-    return torch.cat(centres, 1)[:, :, None] * valid_ratios[:, None]
+    make = _kept_centres
+    # Graphs hold the computation itself, and what is no plain tensor must not outlive its context.
+    if torch.compiler.is_compiling() or torch.jit.is_tracing() or type(valid_ratios) is not Tensor:
+        make = _centres
+    centres = make(tuple(spatial_shapes), valid_ratios.device)
+    own_ratios = torch.cat(
+        [
+            valid_ratios[:, level, None].expand(-1, height * width, -1)
+            for level, (height, width) in enumerate(spatial_shapes)
+        ],
+        dim=1,
+    )
+    return (centres / own_ratios)[:, :, None] * valid_ratios[:, None]
+
+
+def _centres(spatial_shapes: SpatialShapes, device: torch.device) -> Tensor:
+    """(N, 2) pixel centres x, y of all levels, in 0..1 of the map of each."""
+    # Made under inference mode, they could not be used in training later.
+    with torch.inference_mode(False):
+        centres = []
+        for height, width in spatial_shapes:
+            y = (torch.arange(height, dtype=torch.float32, device=device) + 0.5) / height
+            x = (torch.arange(width, dtype=torch.float32, device=device) + 0.5) / width
+            grid = torch.stack((x.expand(height, -1), y[:, None].expand(-1, width)), dim=-1)
+            centres.append(grid.flatten(0, 1))
+        return torch.cat(centres)
+
+
+# The frames of a video have one size: their centres are made once.
+_kept_centres = lru_cache(maxsize=8)(_centres)
 
 
 class DeVISEncoder(DeformableDetrTransformerEncoder):
