@@ -34,7 +34,6 @@ from pathlib import Path
 import torch
 from mmdet.structures import TrackDataSample
 from torch.profiler import ProfilerActivity, profile
-from torch.utils.flop_counter import FlopCounterMode
 
 from mmdevis.models.trackers import MultiCueClipTracker
 from mmdevis.testing.measuring import (
@@ -45,6 +44,7 @@ from mmdevis.testing.measuring import (
     worker_output,
     write_json,
 )
+from mmdevis.testing.operations import count_flops
 from mmdevis.testing.random_data import random_clips
 from mmdevis.testing.release_loop import release_loop
 from mmdevis.testing.whole_models import CONFIGS, Runner, make_runner
@@ -100,28 +100,6 @@ def measure_speed(args: argparse.Namespace) -> list[dict]:
                 row['times_devis'] = median_ratio(own, times[OURS])
             rows.append({**row, 'all_seconds': own})
     return rows
-
-
-def count_flops(call: Callable[[], object]) -> int:
-    """Operations of matrix products, convolutions and bilinear sampling, a product and a sum each.
-
-    Not counted: normalisation, activations, softmax, and operators of mmcv.
-    """
-
-    def attention(value, shapes, reference, offsets, logits, temporal, *args, out_shape, **kwargs):
-        samples = math.prod(logits) + math.prod(temporal[:-1])
-        return samples * 4 * value[-1] * 2
-
-    def grid_sample(image, grid, *args, out_shape, **kwargs):
-        return math.prod(out_shape) * 4 * 2
-
-    formulas = {
-        torch.ops.mmdevis.temporal_deform_attn: attention,
-        torch.ops.aten.grid_sampler_2d: grid_sample,
-    }
-    with FlopCounterMode(display=False, custom_mapping=formulas) as counter:
-        call()
-    return counter.get_total_flops()
 
 
 def measure_cost(args: argparse.Namespace) -> list[dict]:
