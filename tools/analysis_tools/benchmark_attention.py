@@ -21,7 +21,7 @@ import argparse
 import json
 import statistics
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 
@@ -166,9 +166,10 @@ def peak_memory(
 ) -> int:
     """Bytes above what the process held before the call. Run in a fresh process."""
     run, leaves = make_call(what, name, work, device, getattr(torch, dtype))
-    small, small_leaves = make_call(
-        what, name, WORKLOADS['demo'], device, getattr(torch, dtype)
-    )  # libraries, thread pools, compiled kernels
+    # Libraries, thread pools, compiled kernels. No size that is measured: workloads share their
+    # tensors, and gradients from here would then be missing from the peak.
+    other = replace(WORKLOADS['demo'], batch=1)
+    small, small_leaves = make_call(what, name, other, device, getattr(torch, dtype))
     run_once(small, small_leaves, backward)
     del small, small_leaves
     return peak_bytes(lambda: run_once(run, leaves, backward), device)
