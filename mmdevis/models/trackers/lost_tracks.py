@@ -7,7 +7,7 @@ from torch import Tensor
 
 from .clip_costs import ClipCost, assign, same_class
 from .clip_merging import MergedWindow
-from .motion import MotionMemory
+from .motion import MaskGeometry, MotionMemory
 from .observations import Observations
 
 
@@ -45,7 +45,12 @@ class LostTracks:
         return assign(costs, shared & (costs <= self.threshold))
 
     def motion_cost(
-        self, instances: Observations, cost: ClipCost, motion: MotionMemory, weight: float
+        self,
+        instances: Observations,
+        cost: ClipCost,
+        motion: MotionMemory,
+        weight: float,
+        geometry: MaskGeometry,
     ) -> tuple[Tensor, Tensor]:
         """Cost of every lost track and instance when it is known where the track should be.
 
@@ -57,6 +62,7 @@ class LostTracks:
             cost (ClipCost): The cost of the clip matching.
             motion (MotionMemory): Knows the lost tracks.
             weight (float): Weight of the distance.
+            geometry (MaskGeometry): Of the instances' clip.
 
         Returns:
             tuple[Tensor, Tensor]: (M, K) float, and (M, K) bool, whether the pair costs at most the
@@ -64,7 +70,7 @@ class LostTracks:
         """
         if not self.track_ids:
             return torch.zeros(0, len(instances)), torch.zeros(0, len(instances), dtype=torch.bool)
-        distance = motion.distance(self.track_ids, instances)
+        distance = motion.distance(self.track_ids, instances, geometry)
         agree = same_class(self.sights, instances.select_frames([0])).any(-1)
         costs = weight * distance - cost.mask_weight * (1 - distance).clamp(min=0)
         costs -= cost.class_weight * agree

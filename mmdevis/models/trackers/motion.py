@@ -11,6 +11,46 @@ from torch import Tensor
 from .observations import Observations
 
 
+class MaskGeometry:
+    """Centroids and areas of a clip's masks, measured once for all that ask.
+
+    Args:
+        instances (Observations): The clip. Selections of its frames and instances can be asked for.
+    """
+
+    def __init__(self, instances: Observations) -> None:
+        self.image_size = tuple(instances.masks.shape[-2:])
+        self._numbers = {}  # frame -> (R, 3) area, x and y of each mask, on the CPU
+        for frame, masks in zip(instances.frames, instances.masks):
+            binary = (masks > 0.5).float()  # one frame at a time: (R, H, W) is large enough
+            over_x, over_y = binary.sum(1), binary.sum(2)
+            area = over_x.sum(-1)
+            x, y = (
+                (line * (torch.arange(line.shape[-1], device=line.device) + 0.5)).sum(-1)
+                / area.clamp(min=1)
+                for line in (over_x, over_y)
+            )
+            self._numbers[frame] = torch.stack([area, x, y], dim=-1).cpu()
+
+    def of(self, instances: Observations) -> tuple[Tensor, Tensor, Tensor]:
+        """Geometry of some of the instances, in some of the frames.
+
+        Args:
+            instances (Observations): K instances in F frames, selected from the clip.
+
+        Returns:
+            tuple[Tensor, Tensor, Tensor]: (K, F) scores, 0 where there is no mask; (K, F, 2)
+            centroids x, y in pixels; (K, F) areas in pixels. On the CPU.
+        """
+        if not instances.frames:
+            nothing = torch.zeros(len(instances), 0)
+            return nothing, nothing[..., None].expand(-1, -1, 2), nothing
+        numbers = torch.stack([self._numbers[frame] for frame in instances.frames])  # (F, R, 3)
+        area, x, y = numbers[torch.arange(len(numbers)), instances.rows].unbind(-1)  # (K, F)
+        seen = instances.valid & (area > 0)
+        return instances.scores * seen, torch.stack([x, y], dim=-1), area * seen
+
+
 class MotionMemory:
     """Recent positions of tracks, and how far an instance is from where they lead.
 
@@ -26,19 +66,22 @@ class MotionMemory:
         self.history = history
         self._sights: dict[int, Tensor] = {}  # track number -> (S, 4): frame, score, x, y
 
-    def distance(self, track_ids: list[int], instances: Observations) -> Tensor:
+    def distance(
+        self, track_ids: list[int], instances: Observations, geometry: MaskGeometry
+    ) -> Tensor:
         """Distance of instances from the predicted positions of tracks.
 
         Args:
             track_ids (list[int]): N numbers; tracks that were never seen are at no distance.
             instances (Observations): K instances in F frames.
+            geometry (MaskGeometry): Of their clip.
 
         Returns:
             Tensor: (N, K) float, mean over the frames, weighted by the instance's scores, in units
             of the instance's size (root of its largest area). 0 for instances without a mask.
         """
-        weights, positions, areas = _geometry(instances)
-        expected = self._predict(track_ids, instances)  # (N, F, 2)
+        weights, positions, areas = geometry.of(instances)
+        expected = self._predict(track_ids, instances.frames, geometry.image_size)  # (N, F, 2)
         distance = (expected[:, None] - positions[None]).norm(dim=-1)  # (N, K, F)
         size = areas.amax(1).clamp(min=1).sqrt()
         mean = (distance * weights).sum(-1) / weights.sum(-1).clamp(min=1e-6)
@@ -60,7 +103,11 @@ class MotionMemory:
         return torch.tensor(total) / self.history
 
     def untangled(
-        self, instances: Observations, track_ids: list[int], margin: float
+        self,
+        instances: Observations,
+        track_ids: list[int],
+        margin: float,
+        geometry: MaskGeometry,
     ) -> Observations:
         """Exchange what instances of one class say in single frames, where motion says so.
 
@@ -73,13 +120,14 @@ class MotionMemory:
                 tracks stay as they are.
             margin (float): Every prediction that is exchanged must be nearer to where its new track
                 should be than the one it replaces, on average by this many object sizes.
+            geometry (MaskGeometry): Of their clip.
 
         Returns:
             Observations: The instances, with predictions exchanged within frames.
         """
         known = torch.tensor([track_id in self._sights for track_id in track_ids], dtype=torch.bool)
-        weights, positions, areas = _geometry(instances)
-        expected = self._predict(track_ids, instances)  # (K, F, 2)
+        weights, positions, areas = geometry.of(instances)
+        expected = self._predict(track_ids, instances.frames, geometry.image_size)  # (K, F, 2)
         size = areas.amax(1).clamp(min=1).sqrt()
         source = torch.arange(len(instances))[:, None].expand(-1, len(instances.frames)).clone()
         for column in range(len(instances.frames)):
@@ -103,7 +151,11 @@ class MotionMemory:
         return replace(instances, **{name: exchanged(getattr(instances, name)) for name in names})
 
     def updated(
-        self, instances: Observations, track_ids: list[int], kept: set[int]
+        self,
+        instances: Observations,
+        track_ids: list[int],
+        kept: set[int],
+        geometry: MaskGeometry,
     ) -> MotionMemory:
         """The memory after a clip; this object stays as it is.
 
@@ -111,12 +163,13 @@ class MotionMemory:
             instances (Observations): K instances that continue or start tracks.
             track_ids (list[int]): Numbers of their K tracks.
             kept (set[int]): Tracks to remember; the others are forgotten.
+            geometry (MaskGeometry): Of the clip.
         """
         result = MotionMemory(self.history)
         result._sights = {
             track_id: sights for track_id, sights in self._sights.items() if track_id in kept
         }
-        weights, positions, _ = _geometry(instances)
+        weights, positions, _ = geometry.of(instances)
         frames = torch.tensor(instances.frames, dtype=torch.float)
         for row, track_id in enumerate(track_ids):
             seen = weights[row] > 0
@@ -134,8 +187,10 @@ class MotionMemory:
             result._sights[track_id] = torch.tensor(newest)
         return result
 
-    def _predict(self, track_ids: list[int], instances: Observations) -> Tensor:
-        """(N, F, 2) positions in pixels in the instances' frames, arbitrary for unknown tracks."""
+    def _predict(
+        self, track_ids: list[int], frames: list[int], image_size: tuple[int, int]
+    ) -> Tensor:
+        """(N, F, 2) positions in pixels, arbitrary for unknown tracks."""
         sights = torch.zeros(len(track_ids), self.history, 4)
         for row, track_id in enumerate(track_ids):
             known = self._sights.get(track_id)
@@ -149,29 +204,7 @@ class MotionMemory:
         spread = (weight * time**2).sum(1, keepdim=True)
         moved = (weight * time)[..., None] * (position - mean_position[:, None])
         velocity = moved.sum(1) / spread.clamp(min=1e-6)
-        ahead = torch.tensor(instances.frames, dtype=torch.float) - mean_time  # (N, F)
+        ahead = torch.tensor(frames, dtype=torch.float) - mean_time  # (N, F)
         expected = mean_position[:, None] + velocity[:, None] * ahead[..., None]
-        height, width = instances.masks.shape[-2:]
+        height, width = image_size
         return expected.clamp(min=0).minimum(torch.tensor([width, height], dtype=torch.float))
-
-
-def _geometry(instances: Observations) -> tuple[Tensor, Tensor, Tensor]:
-    """Centroids and areas of masks.
-
-    Returns:
-        tuple[Tensor, Tensor, Tensor]: (K, F) scores, 0 where there is no mask; (K, F, 2) centroids
-        x, y in pixels; (K, F) areas in pixels. On the CPU.
-    """
-    binary = (instances.masks > 0.5).float()  # (F, R, H, W)
-    over_x, over_y = binary.sum(2), binary.sum(3)
-    area = over_x.sum(-1)
-    x, y = (
-        (line * (torch.arange(line.shape[-1], device=line.device) + 0.5)).sum(-1)
-        / area.clamp(min=1)
-        for line in (over_x, over_y)
-    )
-    numbers = torch.stack([area, x, y], dim=-1).cpu()  # (F, R, 3)
-    frame = torch.arange(len(instances.frames))
-    area, x, y = numbers[frame, instances.rows].unbind(-1)  # (K, F)
-    seen = instances.valid & (area > 0)
-    return instances.scores * seen, torch.stack([x, y], dim=-1), area * seen

@@ -14,7 +14,7 @@ from .clip_costs import ClipCost, assign, same_class
 from .clip_merging import MergedWindow
 from .duplicates import without_duplicates
 from .lost_tracks import LostTracks
-from .motion import MotionMemory
+from .motion import MaskGeometry, MotionMemory
 from .observations import Observations, common_frames
 from .track_ledger import TrackLedger
 from .track_record import CLASS_POLICIES, SCORE_POLICIES
@@ -201,12 +201,13 @@ class MultiCueClipTracker:
         window = Observations.empty(seen) if self._window is None else self._window
 
         # A row of the new memory for every instance that is used.
-        ids, rows, returned = self._associate(window, seen, clip)
+        geometry = MaskGeometry(seen) if self.motion_weight else None
+        ids, rows, returned = self._associate(window, seen, clip, geometry)
         used = rows >= 0
         seen, rows = seen.select_instances(used), rows[used]
         seen_ids = [ids[row] for row in rows.tolist()]
         if self.motion_weight and self.untangle_margin is not None:
-            seen = self._motion.untangled(seen, seen_ids, self.untangle_margin)
+            seen = self._motion.untangled(seen, seen_ids, self.untangle_margin, geometry)
         written = self._ledger.improved(seen, seen_ids)
         open_columns = [
             column for column, frame in enumerate(seen.frames) if not self._ledger.is_written(frame)
@@ -225,7 +226,8 @@ class MultiCueClipTracker:
         track_ids = [ids[row] for row in tracks.tolist()]
         motion = self._motion
         if self.motion_weight:
-            motion = motion.updated(seen, seen_ids, {*track_ids, *lost.track_ids})
+            kept = {*track_ids, *lost.track_ids}
+            motion = motion.updated(seen, seen_ids, kept, geometry)
 
         # Nothing below can fail: the new state is complete.
         self._window, self._track_ids = window, track_ids
@@ -298,9 +300,13 @@ class MultiCueClipTracker:
             raise ValueError(f'scores of {name} are not finite; check the weights and the input')
 
     def _associate(
-        self, window: Observations, seen: Observations, clip: ClipPrediction
+        self,
+        window: Observations,
+        seen: Observations,
+        clip: ClipPrediction,
+        geometry: MaskGeometry | None,
     ) -> tuple[list[int], Tensor, set[int]]:
-        """Find out which instance continues which track.
+        """Find out which instance continues which track, with the geometry by motion too.
 
         Returns:
             tuple[list[int], Tensor, set[int]]: Numbers of all tracks, those of the window first;
@@ -316,15 +322,15 @@ class MultiCueClipTracker:
         alive = (mean_scores >= self.death_threshold).nonzero()[:, 0]
         usable = matchable.select_instances(alive)
         cost, allowed = self._window_cost(window, usable)
-        moving = bool(self.motion_weight and len(alive) and matchable.frames)
+        moving = bool(geometry and len(alive) and matchable.frames)
         if moving:
-            cost += self.motion_weight * self._motion.distance(ids, usable)
+            cost += self.motion_weight * self._motion.distance(ids, usable, geometry)
         if self.match_threshold is not None:
             allowed &= cost <= self.match_threshold
         if moving:
             # Tracks in the memory and lost ones compete for the instances.
             lost_cost, near = self._lost.motion_cost(
-                usable, self.cost, self._motion, self.motion_weight
+                usable, self.cost, self._motion, self.motion_weight, geometry
             )
             confidence = self._motion.confidence([*ids, *self._lost.track_ids])
             sure = confidence[:, None] * mean_scores[alive]

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 
 from mmdevis.models.trackers import MultiCueClipTracker
-from mmdevis.models.trackers.motion import MotionMemory
+from mmdevis.models.trackers.motion import MaskGeometry, MotionMemory
 from mmdevis.models.trackers.observations import Observations
 from mmdevis.structures import ClipPrediction
 
@@ -40,16 +40,42 @@ def seen(*args):
     return Observations.from_clip(clip(*args))
 
 
+class Memory(MotionMemory):
+    """Measures what it is given."""
+
+    def distance(self, track_ids, instances):
+        return super().distance(track_ids, instances, MaskGeometry(instances))
+
+    def untangled(self, instances, track_ids, margin):
+        return super().untangled(instances, track_ids, margin, MaskGeometry(instances))
+
+    def updated(self, instances, track_ids, kept):
+        new = Memory(self.history)
+        new._sights = super().updated(instances, track_ids, kept, MaskGeometry(instances))._sights
+        return new
+
+
+def test_geometry_of_a_selection():
+    given_ = seen([2, 3], [([10, 20], 0.8, 0), ([None, 40], 0.5, 1)])
+    part = given_.select_instances(torch.tensor([1])).select_frames([1])
+    weights, positions, areas = MaskGeometry(given_).of(part)
+    assert weights.item() == 0.5 and areas.item() == 16 and positions.tolist() == [[[40, 10]]]
+    weights, _, areas = MaskGeometry(given_).of(given_)
+    torch.testing.assert_close(weights, torch.tensor([[0.8, 0.8], [0.0, 0.5]]))
+    assert areas[1, 0] == 0
+    assert [x.shape[1] for x in MaskGeometry(given_).of(given_.select_frames([]))] == [0, 0, 0]
+
+
 def test_distance_is_in_object_sizes():
     first = seen(range(4), [([10, 12, 14, 16], 0.8, 0)])
-    memory = MotionMemory(8).updated(first, [7], {7})
+    memory = Memory(8).updated(first, [7], {7})
     # Where the line leads, and 8 pixels from there: two sizes of an object of 4 x 4.
     later = seen([6, 7], [([22, 24], 0.5, 0), ([30, 32], 0.5, 0)])
     torch.testing.assert_close(memory.distance([7], later), torch.tensor([[0.0, 2.0]]))
 
 
 def test_unknown_tracks_and_instances_without_mask_are_at_no_distance():
-    memory = MotionMemory(8).updated(seen(range(2), [([10, 12], 0.8, 0)]), [0], {0})
+    memory = Memory(8).updated(seen(range(2), [([10, 12], 0.8, 0)]), [0], {0})
     later = seen([2, 3], [([50, 50], 0.5, 0), ([None, None], 0.5, 0)])
     distance = memory.distance([0, 1], later)
     assert distance[0, 0] > 1
@@ -57,7 +83,7 @@ def test_unknown_tracks_and_instances_without_mask_are_at_no_distance():
 
 
 def test_only_the_newest_sights_count():
-    memory = MotionMemory(3)
+    memory = Memory(3)
     for start, xs in ((0, [40, 30]), (2, [20, 20]), (4, [20, 20])):
         memory = memory.updated(seen([start, start + 1], [(xs, 0.8, 0)]), [0], {0})
     assert memory.distance([0], seen([9], [([20], 0.5, 0)])) == 0
@@ -66,20 +92,20 @@ def test_only_the_newest_sights_count():
 def test_frames_of_little_score_count_little():
     """A hidden object's mask jumps to its neighbour, at a score that says so."""
     xs = [10, 12, 14, 40]
-    sure = MotionMemory(8).updated(seen(range(4), [(xs, [0.8, 0.8, 0.8, 0.8], 0)]), [0], {0})
-    unsure = MotionMemory(8).updated(seen(range(4), [(xs, [0.8, 0.8, 0.8, 0.01], 0)]), [0], {0})
+    sure = Memory(8).updated(seen(range(4), [(xs, [0.8, 0.8, 0.8, 0.8], 0)]), [0], {0})
+    unsure = Memory(8).updated(seen(range(4), [(xs, [0.8, 0.8, 0.8, 0.01], 0)]), [0], {0})
     later = seen([4], [([18], 0.5, 0)])
     assert unsure.distance([0], later) < 0.5 < 3 < sure.distance([0], later)
 
 
 def test_of_two_sights_in_a_frame_the_better_is_kept():
-    memory = MotionMemory(8).updated(seen([0, 1], [([10, 10], [0.5, 0.9], 0)]), [0], {0})
+    memory = Memory(8).updated(seen([0, 1], [([10, 10], [0.5, 0.9], 0)]), [0], {0})
     memory = memory.updated(seen([1, 2], [([50, 10], [0.8, 0.8], 0)]), [0], {0})
     assert memory.distance([0], seen([3], [([10], 0.5, 0)])) == pytest.approx(0, abs=1e-4)
 
 
 def test_forgets_tracks_and_leaves_the_old_memory_alone():
-    old = MotionMemory(8).updated(seen([0], [([10], 0.5, 0)]), [0], {0})
+    old = Memory(8).updated(seen([0], [([10], 0.5, 0)]), [0], {0})
     new = old.updated(seen([1], [([20], 0.5, 0)]), [1], {1})
     far = seen([2], [([50], 0.5, 0)])
     assert old.distance([0], far) > 1 and old.distance([1], far) == 0
@@ -95,19 +121,19 @@ def test_forgets_tracks_and_leaves_the_old_memory_alone():
 )
 def test_steady_motion_is_predicted_whatever_the_scores(start, speed, scores, ahead):
     xs = [start + speed * t for t in range(4)]
-    memory = MotionMemory(4).updated(seen(range(4), [(xs, scores, 0)]), [0], {0})
+    memory = Memory(4).updated(seen(range(4), [(xs, scores, 0)]), [0], {0})
     later = seen([ahead], [([start + speed * ahead], 0.5, 0)])
     assert memory.distance([0], later) == pytest.approx(0, abs=1e-2)
 
 
 def test_an_object_that_left_is_expected_at_the_border():
-    memory = MotionMemory(8).updated(seen(range(3), [([14, 9, 4], 0.8, 0)]), [0], {0})
+    memory = Memory(8).updated(seen(range(3), [([14, 9, 4], 0.8, 0)]), [0], {0})
     # Straight on it would be at -31 in frame 9.
     assert memory.distance([0], seen([9], [([4], 0.5, 0)])) == pytest.approx(1)
 
 
 def test_confidence_is_the_sum_of_scores_in_the_remembered_frames():
-    memory = MotionMemory(4).updated(seen(range(2), [([10, 12], [0.4, 0.8], 0)]), [3], {3})
+    memory = Memory(4).updated(seen(range(2), [([10, 12], [0.4, 0.8], 0)]), [3], {3})
     torch.testing.assert_close(memory.confidence([3, 5]), torch.tensor([0.3, 0.0]))
     for start in (2, 4):
         memory = memory.updated(seen([start, start + 1], [([10, 10], 0.5, 0)]), [3], {3})
@@ -204,7 +230,7 @@ def test_objects_side_by_side_stay_what_they_are():
 def test_an_exchange_must_serve_both():
     """A faint mask in the wrong place must not take a good one from the track it belongs to."""
     first = seen(range(0, 4), [([20] * 4, 0.9, 0), ([30] * 4, 0.1, 0)])
-    memory = MotionMemory(8).updated(first, [0, 1], {0, 1})
+    memory = Memory(8).updated(first, [0, 1], {0, 1})
     # Exchanged, the distances would add up to 6 + 9 pixels instead of 1 + 16.
     given_ = seen([4], [([21], 0.9, 0), ([14], 0.1, 0)])
     assert torch.equal(memory.untangled(given_, [0, 1], 0.1).rows, given_.rows)
@@ -229,7 +255,7 @@ def test_untangling_only_exchanges(paths):
     """Nothing is lost or doubled: every prediction of a frame goes to one of the tracks."""
     first = seen(range(0, 4), [([xs[0]] * 4, 0.9, 0) for xs in paths])
     ids = list(range(len(paths)))
-    memory = MotionMemory(8).updated(first, ids, set(ids))
+    memory = Memory(8).updated(first, ids, set(ids))
     given_ = seen(range(2, 6), [(xs, 0.5 + 0.1 * i, 0) for i, xs in enumerate(paths)])
     result = memory.untangled(given_, ids, 0.1)
     assert torch.equal(result.rows.sort(0).values, given_.rows.sort(0).values)
