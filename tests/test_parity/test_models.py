@@ -171,9 +171,16 @@ def compare_assignment(found, model, outputs, targets, case, numbers):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('name', VIDEO_CASES)
+@pytest.mark.parametrize(
+    ('name', 'backend'),
+    [
+        *((name, 'auto') for name in VIDEO_CASES),
+        *(('vis_r50', backend) for backend in ('reference', 'gather', 'mmcv')),
+    ],
+)
 @torch.no_grad()
-def test_video_model(name, load_numbers):
+def test_video_model(name, backend, load_numbers, monkeypatch):
+    monkeypatch.setenv('MMDEVIS_ATTN_BACKEND', backend)
     case, numbers = load_numbers(name)
     frames, height, width = case['T'], case['H'], case['W']
     model = build(VIDEO_CASES[name], case['state_shapes'])
