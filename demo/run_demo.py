@@ -25,7 +25,7 @@ from mmdevis.utils.files import write_text
 from mmdevis.visualization import TrackPainter, side_by_side
 
 ROOT = Path(__file__).resolve().parents[1]
-CONFIG = ROOT / 'configs/devis/devis_r18_1xb2-demo_synthvis.py'
+CONFIG = ROOT / 'configs/devis/devis_r18_1xb4-demo_synthvis.py'
 IMAGE_CONFIG = ROOT / 'configs/devis/devis_r18_1xb8-demo-images_synthvis.py'
 # Between SynthVIS's easy and standard: all its phenomena, but larger objects, calmer backgrounds,
 # and slower and rarer crossings, because minutes of training on two cores are few.

@@ -79,7 +79,7 @@ def synthvis_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _demo_config(synthvis_root: Path) -> Config:
     from mmdevis.testing import reduce_model
 
-    path = Path(__file__).parents[1] / 'configs/devis/devis_r18_1xb2-demo_synthvis.py'
+    path = Path(__file__).parents[1] / 'configs/devis/devis_r18_1xb4-demo_synthvis.py'
     cfg = Config.fromfile(path)
     for split in ('train', 'val', 'test'):
         cfg[f'{split}_dataloader'].dataset.data_root = f'{synthvis_root}/'
@@ -101,7 +101,7 @@ def demo_config(_demo_config: Config) -> Config:
 @pytest.fixture(scope='session')
 def demo_config_file(_demo_config: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`demo_config` as a file."""
-    path = tmp_path_factory.mktemp('config') / 'devis_r18_1xb2-demo_synthvis.py'
+    path = tmp_path_factory.mktemp('config') / 'devis_r18_1xb4-demo_synthvis.py'
     _demo_config.dump(path)
     return path
 

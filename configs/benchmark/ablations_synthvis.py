@@ -7,7 +7,7 @@ train_frames = 12_000
 lr_factors = [1.0]  # of the full model, which all rows share
 backbone = None  # that of the config
 
-_config = 'configs/devis/devis_r18_1xb2-demo_synthvis.py'
+_config = 'configs/devis/devis_r18_1xb4-demo_synthvis.py'
 
 # The paper's tracker: the demo's has more cues, which would hide what its own ones are worth.
 _paper_tracker = {

@@ -1,6 +1,6 @@
 # First stage of the demo, as the COCO stage of the paper: the same model on clips of one frame.
 # Pictures from different videos teach classes much faster than clips do.
-_base_ = './devis_r18_1xb2-demo_synthvis.py'
+_base_ = './devis_r18_1xb4-demo_synthvis.py'
 
 model = dict(
     num_frames=1,

@@ -346,7 +346,7 @@ def test_documented_command(line, tmp_path, monkeypatch, boxes, frames, truth_fi
     monkeypatch.setattr(cv2, 'destroyWindow', lambda *_: None)
     monkeypatch.setattr(video_command, 'open_frames', lambda target: open_frames(frames))
     Path('instances.json').write_text(json.dumps(truth_file))
-    run = 'work_dirs/demo/devis_r18_1xb2-demo_synthvis'
+    run = 'work_dirs/demo/devis_r18_1xb4-demo_synthvis'
     words = shlex.split(line.replace('$RUN', run), comments=True)
     arguments = words[2:] if words[0] == 'python' else words[1:]
     # A run leaves a copy of its config under the config's name.

@@ -26,7 +26,7 @@ from mmdevis.structures import FrameTracks, Track
 from mmdevis.testing import reduce_model
 from mmdevis.utils.checkpoint import CheckpointError
 
-CONFIG = Path(__file__).resolve().parents[2] / 'configs/devis/devis_r18_1xb2-demo_synthvis.py'
+CONFIG = Path(__file__).resolve().parents[2] / 'configs/devis/devis_r18_1xb4-demo_synthvis.py'
 
 
 def make_frames(count: int, size: tuple[int, int] = (48, 64)) -> list[np.ndarray]:
@@ -390,10 +390,10 @@ def test_checkpoint_of_another_config_is_refused(tmp_path):
 
 
 def test_config_by_name():
-    with pytest.raises(FileNotFoundError, match='did you mean devis_r18_1xb2-demo_synthvis'):
+    with pytest.raises(FileNotFoundError, match='did you mean devis_r18_1xb4-demo_synthvis'):
         VISInferencer('devis_r18_1xb2-demo-synthvis', device='cpu')
     with pytest.warns(UserWarning, match='untrained'):
-        inferencer = VISInferencer('devis_r18_1xb2-demo_synthvis')
+        inferencer = VISInferencer('devis_r18_1xb4-demo_synthvis')
     assert inferencer.model.num_frames == 4
     assert inferencer.device.type == ('cuda' if torch.cuda.is_available() else 'cpu')
 

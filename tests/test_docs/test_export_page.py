@@ -15,7 +15,7 @@ from mmdet.registry import MODELS
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / 'docs/export.md'
-STEM = 'devis_r18_1xb2-demo_synthvis'
+STEM = 'devis_r18_1xb4-demo_synthvis'
 SIZE = (48, 80)
 
 

@@ -17,7 +17,7 @@ from mmdet.registry import MODELS
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / 'docs/inference.md'
-STEM = 'devis_r18_1xb2-demo_synthvis'
+STEM = 'devis_r18_1xb4-demo_synthvis'
 
 
 def commands() -> list[list[str]]:

@@ -49,7 +49,7 @@ def build_small() -> Callable[..., nn.Module]:
 
 @pytest.fixture(scope='session')
 def model() -> nn.Module:
-    return build('devis_r18_1xb2-demo_synthvis.py')
+    return build('devis_r18_1xb4-demo_synthvis.py')
 
 
 @pytest.fixture(scope='session')

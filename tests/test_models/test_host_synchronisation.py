@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from mmdevis.testing import build_reduced
 
 CONFIGS = Path(__file__).parents[2] / 'configs' / 'devis'
-NAMES = ['devis_r50_4xb1-9e_youtubevis2019.py', 'devis_r18_1xb2-demo_synthvis.py']
+NAMES = ['devis_r50_4xb1-9e_youtubevis2019.py', 'devis_r18_1xb4-demo_synthvis.py']
 
 # Operators whose result, or its shape, depends on the values of tensors.
 QUESTIONS = ('_local_scalar_dense', 'nonzero', 'masked_select', '_unique', 'equal.default')

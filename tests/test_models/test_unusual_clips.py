@@ -13,7 +13,7 @@ from mmdevis.utils.losses import NonFiniteLossError
 
 CONFIGS = Path(__file__).parents[2] / 'configs' / 'devis'
 # The smallest config has one loss more than the others: that of every pixel's class.
-DEMO = 'devis_r18_1xb2-demo_synthvis.py'
+DEMO = 'devis_r18_1xb4-demo_synthvis.py'
 PAPER = 'devis_r50_4xb1-9e_youtubevis2019.py'
 SIZE = (32, 48)
 

@@ -20,7 +20,7 @@ from mmengine.registry import init_default_scope
 from mmdevis.testing import reduce_model
 
 ROOT = Path(__file__).parents[2]
-CONFIG = ROOT / 'configs' / 'devis' / 'devis_r18_1xb2-demo_synthvis.py'
+CONFIG = ROOT / 'configs' / 'devis' / 'devis_r18_1xb4-demo_synthvis.py'
 METRICS = ['AP', 'AP50', 'AP75', 'AR1', 'AR10']
 
 

@@ -26,7 +26,7 @@ from mmdevis.visualization.attention import (
 from mmdevis.visualization.figure_files import save_figure
 
 ROOT = Path(__file__).parents[2]
-CONFIG = ROOT / 'configs/devis/devis_r18_1xb2-demo_synthvis.py'
+CONFIG = ROOT / 'configs/devis/devis_r18_1xb4-demo_synthvis.py'
 SHAPES = ((6, 8), (3, 4))
 TOKENS = sum(h * w for h, w in SHAPES)
 

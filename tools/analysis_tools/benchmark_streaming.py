@@ -38,7 +38,7 @@ def build_parser() -> argparse.ArgumentParser:
         default=200,
         help='frames at both ends whose time counts',
     )
-    parser.add_argument('--config', default='devis_r18_1xb2-demo_synthvis', help='file or name')
+    parser.add_argument('--config', default='devis_r18_1xb4-demo_synthvis', help='file or name')
     parser.add_argument('--full', action='store_true', help='the model as it is, not reduced')
     parser.add_argument('--size', type=int, nargs=2, default=(48, 64), metavar=('H', 'W'))
     parser.add_argument('--stride', type=int, help="frames between clips; default: the config's")
