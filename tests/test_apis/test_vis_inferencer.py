@@ -391,7 +391,7 @@ def test_checkpoint_of_another_config_is_refused(tmp_path):
 
 def test_config_by_name():
     with pytest.raises(FileNotFoundError, match='did you mean devis_r18_1xb4-demo_synthvis'):
-        VISInferencer('devis_r18_1xb2-demo-synthvis', device='cpu')
+        VISInferencer('devis_r18_1xb4-demo-synthvis', device='cpu')
     with pytest.warns(UserWarning, match='untrained'):
         inferencer = VISInferencer('devis_r18_1xb4-demo_synthvis')
     assert inferencer.model.num_frames == 4
