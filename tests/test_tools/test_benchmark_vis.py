@@ -1,21 +1,14 @@
 """tools/analysis_tools/benchmark_vis.py at a size that says nothing about speed."""
 
-import importlib.util
 import json
 import sys
-from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / 'tools/analysis_tools/benchmark_vis.py'
-
 
 @pytest.fixture(scope='module')
-def script():
-    spec = importlib.util.spec_from_file_location('benchmark_vis', SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def script(load_script):
+    return load_script('analysis_tools/benchmark_vis.py')
 
 
 def test_exponent(script):

@@ -1,24 +1,17 @@
 """tools/analysis_tools/profile_clip.py at a size that says nothing about speed."""
 
-import importlib.util
 import json
 import sys
-from pathlib import Path
 
 import pytest
 import torch
 
 from mmdevis.testing.operations import count_flops
 
-SCRIPT = Path(__file__).parents[2] / 'tools/analysis_tools/profile_clip.py'
-
 
 @pytest.fixture(scope='module')
-def script():
-    spec = importlib.util.spec_from_file_location('profile_clip', SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def script(load_script):
+    return load_script('analysis_tools/profile_clip.py')
 
 
 def test_count_flops():
