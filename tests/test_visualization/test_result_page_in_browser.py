@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -286,11 +287,51 @@ def test_every_control_has_a_name(page):
     assert page.run(script) == 0
 
 
-@pytest.mark.parametrize('width', [360, 1200])
-def test_nothing_sticks_out(page, width):
-    metrics = dict(width=width, height=800, deviceScaleFactor=2, mobile=False)
-    page.browser.execute_cdp_cmd('Emulation.setDeviceMetricsOverride', metrics)
+@contextmanager
+def screen(browser, width, density=2):
+    metrics = dict(width=width, height=800, deviceScaleFactor=density, mobile=False)
+    browser.execute_cdp_cmd('Emulation.setDeviceMetricsOverride', metrics)
     try:
+        yield
+    finally:
+        browser.execute_cdp_cmd('Emulation.clearDeviceMetricsOverride', {})
+
+
+SHARP = """
+    const canvas = document.getElementById('found');
+    return Math.abs(canvas.width - devicePixelRatio * canvas.clientWidth) <= 1;
+"""
+
+
+def test_a_screen_of_another_density_is_followed(browser, file):
+    # An emulated screen tells nobody that its density has changed, so the test does it.
+    keep = """
+        const ask = window.matchMedia.bind(window);
+        window.asked = [];
+        window.matchMedia = (query) => { asked.push(ask(query)); return asked.at(-1); };
+    """
+    changed = "asked.at(-1).dispatchEvent(new Event('change'));"
+    added = browser.execute_cdp_cmd('Page.addScriptToEvaluateOnNewDocument', {'source': keep})
+    try:
+        with screen(browser, 800, 1):
+            page = Page(browser, file)
+            page.until(lambda: page.run(SHARP), 'the first picture')
+        for density in (2, 1.5, 3):
+            with screen(browser, 800, density):
+                asked = page.run('return asked.length')
+                page.run(changed)
+                assert page.run('return devicePixelRatio') == density
+                assert page.run(SHARP)
+                assert page.run('return asked.length') > asked
+                assert page.run('return asked.at(-1).media') == f'(resolution: {density:g}dppx)'
+    finally:
+        browser.execute_cdp_cmd('Page.removeScriptToEvaluateOnNewDocument', added)
+
+
+@pytest.mark.parametrize('width', [360, 1200])
+def test_nothing_sticks_out(browser, file, width):
+    with screen(browser, width):
+        page = Page(browser, file)
         script = """
             return [...document.querySelectorAll('main *:not(dl):not(dl *)')]
               .filter((e) => e.getBoundingClientRect().right > innerWidth)
@@ -298,11 +339,8 @@ def test_nothing_sticks_out(page, width):
         """
         assert page.run('return innerWidth') == width
         assert page.run(script) == []
-        # The picture is redrawn in the pixels of the screen.
-        sharp = 'const c = document.getElementById("found"); return c.width - 2 * c.clientWidth'
-        page.until(lambda: abs(page.run(sharp)) <= 1, 'the picture to be as sharp as the screen')
-    finally:
-        page.browser.execute_cdp_cmd('Emulation.clearDeviceMetricsOverride', {})
+        assert page.run('return devicePixelRatio') == 2
+        page.until(lambda: page.run(SHARP), 'the picture to be as sharp as the screen')
 
 
 def test_a_page_without_tracks_and_truth(browser, tmp_path):

@@ -178,6 +178,13 @@
     return views.map(drawView).every(Boolean);
   }
 
+  // On another screen only the density changes: no size does, so no resize event has to come.
+  function followDensity() {
+    const same = window.matchMedia(`(resolution: ${window.devicePixelRatio}dppx)`);
+    const changed = () => { draw(); followDensity(); };
+    same.addEventListener('change', changed, { once: true });
+  }
+
   // ---------------------------------------------------------------- state
   function seek(frame) {
     state.frame = Math.max(0, Math.min(count - 1, frame));
@@ -382,7 +389,7 @@
   for (const view of views) view.canvas.addEventListener('click', (event) => clicked(view, event));
   const resized = new ResizeObserver(draw);
   for (const view of views) resized.observe(view.canvas.parentElement);
-  window.addEventListener('resize', draw); // on another screen only the density changes
+  followDensity();
 
   build();
   seek(0);
