@@ -26,3 +26,25 @@ def without_autocast(device_type: str) -> AbstractContextManager:
     if torch.is_autocast_enabled(device_type):
         return torch.autocast(device_type, enabled=False)
     return nullcontext()
+
+
+def autocast_dtype(device_type: str) -> torch.dtype | None:
+    """The dtype of the autocast that surrounds the caller; None where there is none.
+
+    Args:
+        device_type: As ``torch.device.type``.
+    """
+    if torch.is_autocast_enabled(device_type):
+        return torch.get_autocast_dtype(device_type)
+    return None
+
+
+def in_autocast(device_type: str, dtype: torch.dtype | None) -> AbstractContextManager:
+    """A block in autocast.
+
+    Args:
+        device_type: As ``torch.device.type``.
+        dtype: ``torch.bfloat16`` or ``torch.float16``; None leaves things as they are, so that an
+            autocast around the block holds in it.
+    """
+    return nullcontext() if dtype is None else torch.autocast(device_type, dtype=dtype)

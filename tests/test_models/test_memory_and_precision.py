@@ -10,6 +10,7 @@ from mmengine.config import Config
 from mmengine.optim import OptimWrapper, build_optim_wrapper
 from mmengine.optim.optimizer import amp_optimizer_wrapper
 
+from mmdevis.models.trackers import MultiCueClipTracker
 from mmdevis.testing import build_reduced, random_clips
 
 CONFIGS = Path(__file__).parents[2] / 'configs' / 'devis'
@@ -147,6 +148,39 @@ def test_float16_on_a_cpu():
         torch.testing.assert_close(loss, exact[name], rtol=0.02, atol=0.01, msg=name)
     sum(losses.values()).backward()
     assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.requires_grad)
+
+
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
+def test_autocast_around_the_prediction_reaches_the_network_only(monkeypatch, dtype):
+    """As MMEngine's loops with ``fp16=True`` do it; a video may also be opened with a dtype."""
+    model = build().eval()
+    clips, samples = random_clips(1, SIZES[:1], 40)
+    for frame in samples[0].video_data_samples:
+        frame.set_metainfo(dict(ori_shape=SIZES[0]))
+    network, tracker = [], []
+    update = MultiCueClipTracker.update
+
+    def watched(self, *clip):
+        tracker.append(torch.is_autocast_enabled('cpu'))
+        return update(self, *clip)
+
+    monkeypatch.setattr(MultiCueClipTracker, 'update', watched)
+    model.encoder.layers[0].ffn.layers[1].register_forward_hook(
+        lambda module, inputs, output: network.append(output.dtype)
+    )
+
+    def predict():
+        (sample,) = model(clips, copy.deepcopy(samples), mode='predict')
+        return torch.cat([f.pred_track_instances.scores for f in sample.video_data_samples])
+
+    exact = predict()
+    with torch.autocast('cpu', dtype=dtype):
+        scores = predict()
+    assert set(network[: len(network) // 2]) == {torch.float32}
+    assert set(network[len(network) // 2 :]) == {dtype}
+    assert tracker and not any(tracker)
+    assert not torch.equal(scores, exact)
+    torch.testing.assert_close(scores, exact, rtol=0.02, atol=0.01)
 
 
 @pytest.mark.gpu

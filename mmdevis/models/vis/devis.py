@@ -11,6 +11,7 @@ from torch import Tensor
 from mmdevis.apis.streaming import VideoStream
 from mmdevis.structures import ClipPrediction
 from mmdevis.utils.losses import check_finite
+from mmdevis.utils.precision import autocast_dtype, in_autocast, without_autocast
 
 from ..dense_heads.deformable_mask_detr_head import Trajectories
 from ..dense_heads.devis_head import to_clip_prediction
@@ -104,19 +105,24 @@ class DeVIS(DeformableMaskDETR):
 
         Returns:
             The samples, every frame with ``pred_track_instances``: ``instances_id``, ``labels``,
-            ``scores`` (of the track), ``bboxes`` (xyxy) and ``masks`` (RLE dicts).
+            ``scores`` (of the track), ``bboxes`` (xyxy) and ``masks`` (RLE dicts). Inside
+            autocast (``fp16`` of MMEngine's loops) the network runs in its dtype, the tracker
+            does not: sums over the pixels of masks must not be rounded.
         """
-        for video, sample in zip(inputs, data_samples):
-            normalised = isinstance(video, Tensor)
-            # A lazily read video knows its sizes once a frame went through the test pipeline.
-            meta = sample.video_data_samples[0].metainfo if normalised else video.metainfo(0)
-            img_shape = tuple(meta['img_shape'][:2])
-            out_shape = tuple(meta['ori_shape'][:2]) if rescale else img_shape
-            with self.open_stream(img_shape, out_shape, normalised=normalised) as stream:
-                for index in range(len(video)):
-                    stream.push(video[index])
-                _, tracks = stream.close()
-            add_tracks_to_sample(sample, tracks)
+        device = next(self.parameters()).device.type
+        dtype = autocast_dtype(device)
+        with without_autocast(device):
+            for video, sample in zip(inputs, data_samples):
+                normalised = isinstance(video, Tensor)
+                # A lazily read video knows its sizes once a frame went through the test pipeline.
+                meta = sample.video_data_samples[0].metainfo if normalised else video.metainfo(0)
+                img_shape = tuple(meta['img_shape'][:2])
+                out_shape = tuple(meta['ori_shape'][:2]) if rescale else img_shape
+                with self.open_stream(img_shape, out_shape, normalised, dtype=dtype) as stream:
+                    for index in range(len(video)):
+                        stream.push(video[index])
+                    _, tracks = stream.close()
+                add_tracks_to_sample(sample, tracks)
         return data_samples
 
     def open_stream(
@@ -207,7 +213,7 @@ class DeVIS(DeformableMaskDETR):
             out_shape: (H, W) wanted for the masks.
             max_instances: K; None takes ``test_cfg.max_per_clip``.
             dtype: Half precision for what autocast runs in it; scores, centres and masks are
-                float32 all the same.
+                float32 all the same. None: that of an autocast around the call, if any.
 
         Yields:
             The K best trajectories of each clip. Masks at full size are made one clip at a time.
@@ -248,9 +254,7 @@ class DeVIS(DeformableMaskDETR):
         meta = dict(img_shape=img_shape, batch_input_shape=tuple(clips.shape[-2:]))
         frames = [DetDataSample(metainfo=meta) for _ in range(clips.shape[0] * self.num_frames)]
         # Entered anew for each step: between the steps the caller's code runs.
-        autocast = partial(
-            torch.autocast, clips.device.type, dtype=dtype, enabled=dtype is not None
-        )
+        autocast = partial(in_autocast, clips.device.type, dtype)
         with autocast():
             outputs = self.forward_clips(clips.flatten(0, 1), frames)
         outputs.pop('memory')
