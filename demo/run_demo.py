@@ -21,6 +21,7 @@ from mmdevis.apis.frame_source import open_frames
 from mmdevis.apis.video_writer import VideoWriter
 from mmdevis.checkpoints.initialisation import start_from_image
 from mmdevis.datasets.synthvis import SynthVISConfig, generate_synthvis
+from mmdevis.utils.allocator import keep_freed_memory
 from mmdevis.utils.files import write_text
 from mmdevis.visualization import TrackPainter, side_by_side
 
@@ -167,6 +168,7 @@ def write_video(
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the demo; returns the exit status."""
     args = parse_args(argv)
+    keep_freed_memory()
     args.work_dir.mkdir(parents=True, exist_ok=True)
     seconds: dict[str, float] = {}
 

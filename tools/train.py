@@ -11,6 +11,7 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner, find_latest_checkpoint
 
 from mmdevis.engine import prepare_launch
+from mmdevis.utils.allocator import keep_freed_memory
 from mmdevis.utils.checkpoint import check_belongs
 from mmdevis.utils.cli import USER_ERRORS, UsageError, add_runner_arguments, explain, load_config
 
@@ -106,6 +107,7 @@ def main(arguments: list[str] | None = None) -> int:
         Exit status.
     """
     parsed = parse_arguments(arguments)
+    keep_freed_memory()
     try:
         cfg = build_config(parsed)
         prepare_launch(cfg, parsed.launcher)

@@ -12,6 +12,7 @@ from typing import Any
 from mmengine.logging import MMLogger
 
 from mmdevis.datasets.video_truth import VideoTruth, read_video_truth
+from mmdevis.utils.allocator import keep_freed_memory
 from mmdevis.utils.checkpoint import CheckpointError
 from mmdevis.visualization import ResultPageWriter
 
@@ -238,6 +239,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         were completed.
     """
     args = build_parser().parse_args(argv)
+    keep_freed_memory()
     # An untrained model would otherwise report how each of its parameters was initialised.
     MMLogger.get_current_instance().setLevel('WARNING')
     known = (CheckpointError, FrameError, EncoderError, OutputError, OSError, ValueError)

@@ -12,11 +12,12 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 import torch
+from torch import Tensor
 
 from mmdevis.utils.files import write_text
 
@@ -24,6 +25,7 @@ __all__ = [
     'environment',
     'median_ratio',
     'peak_bytes',
+    'saved_bytes',
     'time_call',
     'time_in_turns',
     'worker_output',
@@ -110,6 +112,31 @@ def peak_bytes(call: Callable[[], object], device: str = 'cpu') -> int:
     before = _status_bytes('VmRSS')
     call()
     return _status_bytes('VmHWM') - before
+
+
+def saved_bytes(call: Callable[[], object], given: Iterable[Tensor]) -> int:
+    """What a forward pass keeps for its backward pass beyond the tensors that it was given.
+
+    Counts whole storages, each once, and is the same on every device.
+
+    Args:
+        call: Forward pass with gradients.
+        given: Tensors that live anyway: inputs and parameters.
+    """
+    kept = {}
+    known = {tensor.untyped_storage().data_ptr() for tensor in given}
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in known:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    # The result holds the graph, so that no storage's address is given to another one.
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        result = call()
+    del result
+    return sum(kept.values())
 
 
 def _status_bytes(key: str) -> int:

@@ -14,7 +14,8 @@ What runs:
 Rounds are interleaved (every implementation once per round), so that whatever else loads the
 machine hits all of them alike. Times are medians; ratios are medians of the ratios within a round.
 Peak memory is measured apart, in a fresh process per entry: how far the process (CUDA: the
-allocator) rose above what it held before the call, the gradients' own memory included.
+allocator) rose above what it held before the call, the gradients' own memory included. Saved
+memory is what the forward pass keeps for the backward pass beyond its inputs and parameters.
 """
 
 import argparse
@@ -32,6 +33,7 @@ from mmdevis.testing.measuring import (
     environment,
     median_ratio,
     peak_bytes,
+    saved_bytes,
     time_in_turns,
     worker_output,
     write_json,
@@ -185,6 +187,15 @@ def measure_memory(what: str, name: str, work: str, args: argparse.Namespace) ->
     return results
 
 
+def saved_memory(what: str, name: str, work: Workload, device: str, dtype: torch.dtype) -> float:
+    """MiB that one forward pass keeps for its backward pass."""
+    run, leaves = make_call(what, name, work, device, dtype)
+    for leaf in leaves:
+        leaf.requires_grad_()
+    given = [*leaves, *(a for a in make_arguments(work, device, dtype) if torch.is_tensor(a))]
+    return saved_bytes(run, given) / 2**20
+
+
 def compare(what: str, work_name: str, names: list[str], args: argparse.Namespace) -> list[dict]:
     """One row per implementation."""
     work, dtype = WORKLOADS[work_name], getattr(torch, args.dtype)
@@ -211,6 +222,7 @@ def compare(what: str, work_name: str, names: list[str], args: argparse.Namespac
         if not args.no_memory:
             memory = measure_memory(what, name, work_name, args)
             row['forward_peak_mib'], row['forward_backward_peak_mib'] = memory
+            row['saved_mib'] = saved_memory(what, name, work, args.device, dtype)
         row['max_abs_difference'] = errors[name]
         rows.append(row)
     return rows
@@ -219,15 +231,16 @@ def compare(what: str, work_name: str, names: list[str], args: argparse.Namespac
 def print_table(rows: list[dict]) -> None:
     """Markdown, so that it can be pasted into docs/benchmarks."""
     print(f'\n| {rows[0]["what"]}, {rows[0]["workload"]} | fwd ms | x | fwd+bwd ms | x | '
-          'peak fwd MiB | peak fwd+bwd MiB | max diff |')  # fmt: skip
-    print('|---|' + '---:|' * 7)
+          'peak fwd MiB | peak fwd+bwd MiB | saved MiB | max diff |')  # fmt: skip
+    print('|---|' + '---:|' * 8)
     for row in rows:
-        memory = [row.get(f'{key}_peak_mib', '-') for key in ('forward', 'forward_backward')]
+        keys = ('forward_peak_mib', 'forward_backward_peak_mib', 'saved_mib')
+        memory = [row.get(key, '-') for key in keys]
         cells = [f'{m:.0f}' if isinstance(m, float) else m for m in memory]
         print(
             f'| {row["name"]} | {row["forward_ms"]:.1f} | {row["forward_speedup"]:.2f} | '
             f'{row["forward_backward_ms"]:.1f} | {row["forward_backward_speedup"]:.2f} | '
-            f'{cells[0]} | {cells[1]} | {row["max_abs_difference"]:.1e} |'
+            f'{" | ".join(cells)} | {row["max_abs_difference"]:.1e} |'
         )
 
 

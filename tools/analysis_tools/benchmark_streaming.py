@@ -151,6 +151,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else list(argv)
     args = build_parser().parse_args(argv)
     if args.worker is not None:
+        from mmdevis.utils.allocator import keep_freed_memory
+
+        keep_freed_memory()  # as mmdevis-video does
         work, length = args.worker
         print(json.dumps(WORK[work](int(length), args)))
         return 0

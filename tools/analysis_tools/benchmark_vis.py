@@ -48,6 +48,7 @@ from mmdevis.testing.operations import count_flops
 from mmdevis.testing.random_data import random_clips
 from mmdevis.testing.release_loop import release_loop
 from mmdevis.testing.whole_models import CONFIGS, Runner, make_runner
+from mmdevis.utils.allocator import keep_freed_memory
 
 STEPS = ('network', 'clip', 'video')
 OURS = 'devis'
@@ -327,6 +328,7 @@ def main() -> None:
         torch.set_num_threads(args.threads)
         work(job, args)
         return
+    keep_freed_memory()  # as the programs do
     torch.set_num_threads(args.threads)
     result: dict = {'environment': environment(args.device)}
     for name in args.what:

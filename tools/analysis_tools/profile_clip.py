@@ -33,6 +33,7 @@ from mmdevis.testing.measuring import (
 )
 from mmdevis.testing.operations import bandwidth, count_flops, matrix_rate
 from mmdevis.testing.whole_models import make_runner
+from mmdevis.utils.allocator import keep_freed_memory
 from mmdevis.visualization.figure_files import new_figure, save_figure
 
 #: Submodule of the detector, and the method whose calls are the part.
@@ -249,6 +250,7 @@ def main() -> None:
         model, clip = prepare(args)
         print(json.dumps(bytes_of_parts(model, clip, args.device)))
         return
+    keep_freed_memory()
     torch.set_num_threads(args.threads)
     result = measure(args)
     print_table(result['parts'])

@@ -24,6 +24,7 @@ from mmdevis.benchmarking.plan import RunSpec, final_runs, first_runs
 from mmdevis.benchmarking.report import best_factors, make_report
 from mmdevis.benchmarking.run import FolderMismatchError, execute
 from mmdevis.datasets.synthvis import SynthVISConfig, generate_synthvis
+from mmdevis.utils.allocator import keep_freed_memory
 from mmdevis.utils.env import collect
 from mmdevis.utils.files import write_text
 
@@ -79,7 +80,7 @@ def provenance(command: str) -> dict[str, str]:
 def execute_apart(*args: object) -> bool:
     """`execute` in a process of its own, so that its peak memory is that of one run."""
     spawn = multiprocessing.get_context('spawn')
-    with ProcessPoolExecutor(1, mp_context=spawn) as pool:
+    with ProcessPoolExecutor(1, mp_context=spawn, initializer=keep_freed_memory) as pool:
         return pool.submit(execute, *args).result()
 
 
