@@ -91,3 +91,16 @@ def test_questions_are_noticed(questions):
         x = torch.arange(3)
         float(x[1]), x.nonzero(), x[x > 0], x.tolist(), bool(x.sum() > 1)
     assert len(questions.asked) == 5
+
+
+@pytest.mark.gpu
+@torch.no_grad()
+def test_network_does_not_wait_for_the_gpu():
+    model, clip, frames = run(NAMES[0], True)
+    model, clip = model.cuda(), clip.cuda()
+    model.forward_clips(clip, frames)  # compiles kernels, fills caches
+    torch.cuda.set_sync_debug_mode('error')
+    try:
+        model.forward_clips(clip, frames)
+    finally:
+        torch.cuda.set_sync_debug_mode('default')

@@ -257,3 +257,34 @@ def test_nan_shows(make_problem, backend):
         if i in (3, 5) or backend in ('cpu', 'gather'):
             assert output[0, 0, 0].isnan().all()
         assert output[1].isfinite().all()
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize('backend', ['triton', 'mmcv', 'gather', 'reference'])
+def test_equals_reference_on_a_gpu(make_problem, backend):
+    for name, case in CASES.items():
+        problem = make_problem(7, **case)
+        expected = problem.call_with_grads('reference')
+        found = problem.to(torch.float32).to('cuda').call_with_grads(backend)
+        for one, other in zip(found, expected):
+            assert (one.device.type, one.dtype) == ('cuda', torch.float32), name
+            torch.testing.assert_close(
+                one.cpu().double(),
+                other,
+                msg=lambda message, name=name: f'{name}: {message}',
+                **TOLERANCE[torch.float32],
+            )
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize('backend', ['triton', 'mmcv', 'gather', 'reference'])
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
+def test_low_precision_on_a_gpu(make_problem, backend, dtype):
+    """As under autocast: everything low precision but the references."""
+    problem = make_problem(4, channels=32, queries=70).to(torch.float32)
+    tensors = [t if i == 1 else t.to(dtype) for i, t in enumerate(problem.tensors)]
+    problem = type(problem)(tuple(tensors), problem.spatial_shapes, grad=problem.grad.to(dtype))
+    expected = problem.to(torch.float64).call_with_grads('reference')
+    step = torch.finfo(dtype).eps
+    for one, other in zip(problem.to('cuda').call_with_grads(backend), expected):
+        torch.testing.assert_close(one.cpu().double(), other, rtol=4 * step, atol=8 * step)
