@@ -27,6 +27,7 @@ model = dict(
     num_frames=4,
     # Nothing that an untrained model finds passes the thresholds of the config's own tracker.
     tracker=dict(_delete_=True, type='MultiCueClipTracker'),
+    test_cfg=dict(stride=3),
 )
 val_dataloader = dict(
     dataset=dict(
