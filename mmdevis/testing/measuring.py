@@ -132,10 +132,8 @@ def saved_bytes(call: Callable[[], object], given: Iterable[Tensor]) -> int:
             kept[storage.data_ptr()] = storage.nbytes()
         return tensor
 
-    # The result holds the graph, so that no storage's address is given to another one.
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        result = call()
-    del result
+        _result = call()  # holds the graph, so that no storage's address is given to another one
     return sum(kept.values())
 
 

@@ -4,6 +4,7 @@ import json
 import sys
 
 import pytest
+import torch
 
 from mmdevis.testing.measuring import saved_bytes
 
@@ -46,9 +47,7 @@ def test_op_and_layer(script, tmp_path, monkeypatch, capsys):
     assert '| mmcv-loop |' in capsys.readouterr().out
 
 
-def test_saved_bytes_counts_storages_once(script):
-    import torch
-
+def test_saved_bytes_counts_storages_once():
     x, weight = torch.ones(4, 8, requires_grad=True), torch.ones(8, requires_grad=True)
 
     def call():

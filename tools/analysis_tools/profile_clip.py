@@ -250,7 +250,7 @@ def main() -> None:
         model, clip = prepare(args)
         print(json.dumps(bytes_of_parts(model, clip, args.device)))
         return
-    keep_freed_memory()
+    keep_freed_memory()  # as the programs do
     torch.set_num_threads(args.threads)
     result = measure(args)
     print_table(result['parts'])
