@@ -121,12 +121,17 @@ def make_report(table: Config, folder: Path, provenance: dict) -> tuple[str, dic
                 settings.title,
                 f'{done[0]["parameters"] / 1e6:.2f}' if done else '-',
                 _cell([r['fps'] for r in done], 1),
+                _cell([r['fps_cpu'] for r in done if 'fps_cpu' in r], 1),
                 _cell([r['peak_memory_mib'] for r in done if 'peak_memory_mib' in r], 0),
-                _cell([r['train_seconds'] / 60 for r in done if 'train_seconds' in r], 1),
+                *(
+                    _cell([r[name] / 60 for r in done if name in r], 1)
+                    for name in ('train_seconds', 'train_cpu_seconds')
+                ),
                 f'{best[entry]:g}' if entry in best else '-',
             ]
         )
-    header = ['model', 'parameters (M)', 'FPS', 'peak memory (MiB)', 'training (min)', 'lr factor']
+    header = ['model', 'parameters (M)', 'FPS', 'frames per CPU second', 'peak memory (MiB)']
+    header += ['training (min)', 'training (CPU min)', 'lr factor']
     lines += _rows(header, rows)
     lines += ['Learning rates: AP on `valid`, first seed.', '']
     lines += _rows(

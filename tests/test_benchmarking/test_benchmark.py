@@ -108,7 +108,8 @@ def test_peers_train_resume_and_are_reported(tmp_path, capsys):
     for result in content['runs'].values():
         assert result['iterations'] == 2
         assert set(result['sets']) == {'valid', 'test', 'heavy_occlusion', 'look_alike'}
-        assert result['fps'] > 0 and result['parameters'] > 0
+        assert result['fps'] > 0 and result['fps_cpu'] > 0 and result['parameters'] > 0
+        assert result['train_cpu_seconds'] > 0
     text = (tmp_path / 'peers_synthvis-cpu.md').read_text()
     assert '3 of 3 final runs are finished' in text
     assert 'commit' in text and 'Mask2Former-VIS' in text
