@@ -40,16 +40,17 @@ INLINE void NAME(scatter)(const NAME(Samples) *s, const REAL *value, REAL *grad_
                           const REAL *grad, int64_t stride, int64_t channels) {
     for (int64_t k = 0; k < s->blocks; k++) {
         NAME(Block) *b = s->block + k;
+        const NAME(Corners) *corner = s->corners + k;
         const int64_t lanes = MIN(LANES, s->count - k * LANES);
         b->dot00 = b->dot01 = b->dot10 = b->dot11 = (NAME(Wide)){0};
         for (int64_t i = 0; i < lanes; i++) {
-            if (!((const INT *)&b->inside)[i]) continue;
-            const int64_t o00 = ((const INT *)&b->token00)[i] * stride;
-            const int64_t o01 = ((const INT *)&b->token01)[i] * stride;
-            const int64_t o10 = ((const INT *)&b->token10)[i] * stride;
-            const int64_t o11 = ((const INT *)&b->token11)[i] * stride;
-            const REAL w00 = ((const REAL *)&b->w00)[i], w01 = ((const REAL *)&b->w01)[i];
-            const REAL w10 = ((const REAL *)&b->w10)[i], w11 = ((const REAL *)&b->w11)[i];
+            if (!((const INT *)&corner->inside)[i]) continue;
+            const int64_t o00 = ((const INT *)&corner->token00)[i] * stride;
+            const int64_t o01 = ((const INT *)&corner->token01)[i] * stride;
+            const int64_t o10 = ((const INT *)&corner->token10)[i] * stride;
+            const int64_t o11 = ((const INT *)&corner->token11)[i] * stride;
+            const REAL w00 = ((const REAL *)&corner->w00)[i], w01 = ((const REAL *)&corner->w01)[i];
+            const REAL w10 = ((const REAL *)&corner->w10)[i], w11 = ((const REAL *)&corner->w11)[i];
             REAL d00 = 0, d01 = 0, d10 = 0, d11 = 0;
             int64_t d = 0;
             if (channels >= LANES) {
@@ -150,8 +151,8 @@ int NAME(temporal_deform_attn_backward)(const Dims *n, const int64_t *shapes, co
 #pragma omp parallel num_threads((int)n->threads) reduction(| : failed)
     {
         NAME(Samples) own, other;
-        failed |= NAME(make_samples)(&own, n, shapes, n->points, 1);
-        failed |= NAME(make_samples)(&other, n, shapes, n->temporal_points, others > 0);
+        failed |= NAME(make_samples)(&own, n, shapes, n->points, 1, 1);
+        failed |= NAME(make_samples)(&other, n, shapes, n->temporal_points, others > 0, 1);
         if (!failed) {
             NAME(set_frame)(&own, 0, n, shapes, 0);
             if (others) NAME(set_frame)(&other, 0, n, shapes, 0);
@@ -202,9 +203,13 @@ int NAME(temporal_deform_attn_backward)(const Dims *n, const int64_t *shapes, co
                     const int64_t at = mine ? rm * n_own : (rm * others + slot) * n_other;
                     const int64_t rq = (n->instance_aware ? bs : bt) * n->queries + q;
                     const REAL *st = stats + 3 * rm;
+                    const int64_t next = at + n->heads * (mine ? n_own : others * n_other);
+                    NAME(prefetch)((mine ? logits : temporal_logits) + next, s->count);
+                    NAME(prefetch)((mine ? offsets : temporal_offsets) + 2 * next, 2 * s->count);
+                    NAME(prefetch)(grad_output + (rm + n->heads) * n->channels, n->channels);
                     NAME(set_reference)(s, 0, n, shapes, reference + rq * reference_stride);
                     NAME(exponents)(s, (mine ? logits : temporal_logits) + at, st[0]);
-                    NAME(locate)(s, (mine ? offsets : temporal_offsets) + 2 * at, st[1]);
+                    NAME(locate)(s, s->corners, (mine ? offsets : temporal_offsets) + 2 * at, st[1]);
                     NAME(scatter)(s, tokens, grad_tokens, grad_output + rm * n->channels, step,
                                   n->channels);
                     NAME(sample_grads)(s, st[2], (mine ? grad_logits : grad_temporal_logits) + at,

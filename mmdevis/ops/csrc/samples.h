@@ -26,16 +26,21 @@ typedef struct {
     NAME(WideInt) width_i, height_i;
     NAME(Wide) weight;             /* softmax */
     NAME(Wide) x0, x1, y0, y1;     /* bilinear factors, 0 outside the level */
-    NAME(Wide) w00, w01, w10, w11; /* weight * factors of the corners (row, column) */
-    NAME(WideInt) token00, token01, token10, token11;
-    NAME(WideInt) inside;          /* 0 if no corner is inside */
     NAME(Wide) dot00, dot01, dot10, dot11; /* <gradient, corner>, backward only */
     NAME(Wide) has_x0, has_x1, has_y0, has_y1; /* 1 inside, else 0 */
 } NAME(Block);
 
+/* What reading the value needs to know. */
+typedef struct {
+    NAME(Wide) w00, w01, w10, w11; /* weight * factors of the corners (row, column) */
+    NAME(WideInt) token00, token01, token10, token11;
+    NAME(WideInt) inside;          /* 0 if no corner is inside */
+} NAME(Corners);
+
 typedef struct {
     int64_t points, per_segment, segments, count, blocks;
     NAME(Block) *block; /* the allocation; the arrays below, one number per sample, follow it */
+    NAME(Corners) *corners; /* `blocks` of them for each query that is worked on at a time */
     REAL *base_x, *base_y, *scale_x, *scale_y; /* pixel = base + offset * scale */
     REAL *weight;                              /* softmax, up to a factor */
     INT *start;                                /* first token of the level */
@@ -45,9 +50,10 @@ typedef struct {
 #define AT(s, member, i) (((REAL *)&(s)->block[(i) / LANES].member)[(i) % LANES])
 #define AT_INT(s, member, i) (((INT *)&(s)->block[(i) / LANES].member)[(i) % LANES])
 
-/* Allocate and fill in what depends on the levels only. 0 on success; free() `block` in any case. */
+/* Allocate, with corners for `queries` queries, and fill in what depends on the levels only.
+ * 0 on success; free() `block` in any case. */
 static int NAME(make_samples)(NAME(Samples) *s, const Dims *n, const int64_t *shapes,
-                              int64_t points, int64_t segments) {
+                              int64_t points, int64_t segments, int64_t queries) {
     s->points = points;
     s->per_segment = n->levels * points;
     s->segments = segments;
@@ -55,11 +61,13 @@ static int NAME(make_samples)(NAME(Samples) *s, const Dims *n, const int64_t *sh
     s->blocks = ROUND_UP(s->count);
     const int64_t padded = (s->blocks + 1) * LANES;
     const size_t size = (size_t)(s->blocks + 1) * sizeof(NAME(Block))
+        + (size_t)(s->blocks * queries) * sizeof(NAME(Corners))
         + (size_t)padded * (5 * sizeof(REAL) + sizeof(INT));
     s->block = allocate(size);
     if (s->block == NULL) return 1;
     memset(s->block, 0, size);
-    s->base_x = (REAL *)(s->block + s->blocks + 1);
+    s->corners = (NAME(Corners) *)(s->block + s->blocks + 1);
+    s->base_x = (REAL *)(s->corners + s->blocks * queries);
     s->base_y = s->base_x + padded;
     s->scale_x = s->base_y + padded;
     s->scale_y = s->scale_x + padded;
@@ -136,11 +144,13 @@ INLINE NAME(WideInt) NAME(clamp_index)(NAME(WideInt) i, NAME(WideInt) size) {
         factor1 = fraction * has1;                                                    \
     } while (0)
 
-/* Corners and factors of all samples; `offsets` (count, 2). Weights are multiplied by `factor`.
+/* Corners and factors of all samples of one query; `offsets` (count, 2). Weights are multiplied by `factor`.
  * NaN offsets give NaN factors, so that they show in the result. */
-INLINE void NAME(locate)(const NAME(Samples) *s, const REAL *offsets, REAL factor) {
+INLINE void NAME(locate)(const NAME(Samples) *s, NAME(Corners) *corners, const REAL *offsets,
+                         REAL factor) {
     for (int64_t k = 0; k < s->blocks; k++) {
         NAME(Block) *b = s->block + k;
+        NAME(Corners) *corner = corners + k;
         const int64_t lanes = MIN(LANES, s->count - k * LANES), at = k * LANES;
         NAME(Wide) x = {0}, y = {0};
         if (lanes == LANES) {
@@ -160,7 +170,7 @@ INLINE void NAME(locate)(const NAME(Samples) *s, const REAL *offsets, REAL facto
         x = *(const NAME(Wide) *)(s->base_x + at) + x * *(const NAME(Wide) *)(s->scale_x + at);
         y = *(const NAME(Wide) *)(s->base_y + at) + y * *(const NAME(Wide) *)(s->scale_y + at);
         /* The first term keeps NaN out of empty levels, where there is nothing to read. */
-        b->inside = (b->width >= 0)
+        corner->inside = (b->width >= 0)
             & ~((x < -1) | (x >= b->width) | (y < -1) | (y >= b->height));
         /* Far outside or just outside is the same; this keeps the integers below in range. */
         x = SELECT(x < -2, SPLAT(-2), x);
@@ -173,15 +183,15 @@ INLINE void NAME(locate)(const NAME(Samples) *s, const REAL *offsets, REAL facto
         ALONG(y, b->height, b->height_i, row, y0, y1, b->has_y0, b->has_y1);
         b->weight = weight;
         b->x0 = x0, b->x1 = x1, b->y0 = y0, b->y1 = y1;
-        b->w00 = weight * y0 * x0, b->w01 = weight * y0 * x1;
-        b->w10 = weight * y1 * x0, b->w11 = weight * y1 * x1;
+        corner->w00 = weight * y0 * x0, corner->w01 = weight * y0 * x1;
+        corner->w10 = weight * y1 * x0, corner->w11 = weight * y1 * x1;
         /* Corners outside have factor 0 and point at a pixel that may be read. */
         const NAME(WideInt) column0 = NAME(clamp_index)(column, b->width_i);
         const NAME(WideInt) column1 = NAME(clamp_index)(column + 1, b->width_i);
         const NAME(WideInt) row0 = NAME(clamp_index)(row, b->height_i) * b->width_i + start;
         const NAME(WideInt) row1 = NAME(clamp_index)(row + 1, b->height_i) * b->width_i + start;
-        b->token00 = row0 + column0, b->token01 = row0 + column1;
-        b->token10 = row1 + column0, b->token11 = row1 + column1;
+        corner->token00 = row0 + column0, corner->token01 = row0 + column1;
+        corner->token10 = row1 + column0, corner->token11 = row1 + column1;
     }
 }
 #undef ALONG
@@ -198,6 +208,11 @@ INLINE REAL NAME(exponents)(const NAME(Samples) *s, const REAL *restrict logits,
 #pragma omp simd reduction(+ : sum)
     for (int64_t i = 0; i < s->count; i++) sum += weight[i] = EXP(logits[i] - maximum);
     return sum;
+}
+
+/* Ask for numbers that are read soon; any address will do. */
+INLINE void NAME(prefetch)(const REAL *from, int64_t count) {
+    for (int64_t i = 0; i < count; i += 64 / (int64_t)sizeof(REAL)) __builtin_prefetch(from + i);
 }
 
 /* Whether there are so many samples per value token that copying the value is cheap. */
