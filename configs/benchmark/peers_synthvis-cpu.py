@@ -1,20 +1,65 @@
-# The same on two CPU cores: fewer frames, the peers' heads as small as ours.
-_base_ = './peers_synthvis.py'
+# The same on two CPU cores: few frames of easier videos, small heads, and a backbone that has
+# learned from ImageNet: MOBILENETV2 is a checkpoint in MMDetection's layout.
+_base_ = ['./peers_synthvis.py', '../devis/_base_/mobilenetv2.py']
 
 note = (
-    'Scaled down for two CPU cores: every model, but few training frames and small heads '
-    '(128 channels; 2 encoder and 3 decoder layers in both transformers).'
+    'Scaled down for two CPU cores: every model, but few training frames, three classes of large '
+    'objects, and small heads (128 channels; 2 encoder and 3 decoder layers in both transformers).'
 )
 train_frames = 12_000
 
+classes = ('disc', 'triangle', 'cross')
+# As in the demo: all of SynthVIS's phenomena, larger objects, calmer backgrounds.
+data = dict(
+    root='data/benchmark/synthvis-small',
+    settings=dict(
+        classes=classes,
+        object_size=(0.32, 0.5),
+        texture_strength=0.2,
+        contrast=0.45,
+        crossing_prob=0.4,
+        crossing_speed=(0.04, 0.09),
+        look_alike_prob=0.35,
+        companion_prob=0.15,
+        occluder_prob=0.2,
+    ),
+)
+
+backbone = {{_base_.mobilenetv2}}
+channels = [24, 32, 96, 320]
+num_classes = len(classes)
+_devis = {
+    'model.bbox_head.num_classes': num_classes,
+    'model.bbox_head.pixel_classifier.num_classes': num_classes,
+}
 _small = dict(
     self_attn_cfg=dict(embed_dims=128),
     ffn_cfg=dict(embed_dims=128, feedforward_channels=256),
 )
 _head = 'model.track_head'
 entries = dict(
+    # The paper trains on single frames (of COCO) first; here they count as training frames.
+    devis_images=dict(
+        is_stage=True,
+        config='configs/devis/devis_mobilenetv2_1xb8-1k-images_ytvis-style.py',
+        batch_size=8,
+        frames_per_sample=1,
+        share=0.6,
+        options=_devis,
+    ),
+    devis=dict(
+        starts_from='devis_images',
+        share=0.4,
+        config='configs/devis/devis_mobilenetv2_1xb2-2k_ytvis-style.py',
+        batch_size=2,
+        options=_devis,
+    ),
     mask2former=dict(
+        batch_size=4,
         options={
+            f'{_head}.in_channels': channels,
+            f'{_head}.num_classes': num_classes,
+            f'{_head}.loss_cls.class_weight': [1.0] * num_classes + [0.1],
             f'{_head}.feat_channels': 128,
             f'{_head}.out_channels': 128,
             f'{_head}.pixel_decoder.encoder.num_layers': 2,
@@ -26,10 +71,14 @@ entries = dict(
                 cross_attn_cfg=dict(embed_dims=128), **_small
             ),
             f'{_head}.train_cfg.num_points': 2048,
-        }
+        },
     ),
     masktrack_rcnn=dict(
+        batch_size=4,
         options={
+            'model.detector.neck.in_channels': channels,
+            'model.detector.roi_head.bbox_head.num_classes': num_classes,
+            'model.detector.roi_head.mask_head.num_classes': num_classes,
             'model.detector.neck.out_channels': 128,
             'model.detector.rpn_head.in_channels': 128,
             'model.detector.rpn_head.feat_channels': 128,
@@ -42,6 +91,6 @@ entries = dict(
             'model.track_head.roi_extractor.out_channels': 128,
             'model.track_head.embed_head.in_channels': 128,
             'model.track_head.embed_head.fc_out_channels': 256,
-        }
+        },
     ),
 )

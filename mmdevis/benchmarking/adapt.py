@@ -10,6 +10,9 @@ from mmengine.hub import get_config
 
 from .plan import RunSpec
 
+#: Name of a run's weights in its folder.
+WEIGHTS = 'weights.pth'
+
 
 def load_any_config(name: str) -> Config:
     """Reads a config file, or one of MMDetection's by `mmdet::folder/name.py`."""
@@ -105,6 +108,10 @@ def adapt_config(spec: RunSpec, data: Path, size: tuple[int, int], work_dir: Pat
         loss_curve=dict(type='LossCurveHook'),
     )
     cfg.custom_hooks = []
+    if spec.starts_from is not None:
+        weights = work_dir.parent / spec.starts_from / WEIGHTS
+        hook = dict(type='StartFromImageHook', checkpoint=str(weights), repeat_queries=True)
+        cfg.custom_hooks = [hook]
     cfg.custom_imports = dict(imports=['mmdevis'], allow_failed_imports=False)
     cfg.log_processor = dict(type='LogProcessor', window_size=20, by_epoch=False)
     cfg.visualizer = dict(
@@ -114,7 +121,8 @@ def adapt_config(spec: RunSpec, data: Path, size: tuple[int, int], work_dir: Pat
     cfg.randomness = dict(seed=spec.seed)
     cfg.default_scope = 'mmdet'
     cfg.launcher = 'none'
-    cfg.load_from, cfg.resume, cfg.auto_scale_lr = None, True, None
+    cfg.load_from, cfg.auto_scale_lr = None, None
+    cfg.resume = (work_dir / 'last_checkpoint').exists()
     cfg.log_level = 'WARNING'
     cfg.work_dir = str(work_dir)
     return cfg

@@ -24,6 +24,8 @@ class RunSpec:
         backbone: Config of the backbone.
         backbone_at: Where it belongs in the config.
         weights_of: Folder name of the run whose weights are evaluated; None: train.
+        starts_from: Folder name of the run on single frames whose weights training starts from.
+        is_stage: Whether this is such a run: it is trained and not evaluated.
     """
 
     entry: str
@@ -37,6 +39,8 @@ class RunSpec:
     backbone: dict[str, Any] | None = None
     backbone_at: str = 'model.backbone'
     weights_of: str | None = None
+    starts_from: str | None = None
+    is_stage: bool = False
 
     @property
     def name(self) -> str:
@@ -74,6 +78,7 @@ def make_spec(table: Config, entry: str, lr_factor: float, seed: int) -> RunSpec
         base = table.entries[source].to_dict()
         options = {**base.get('options', {}), **settings.get('options', {})}
         settings = {**base, 'options': options}
+    stage = settings.get('starts_from')
     return RunSpec(
         entry=entry,
         config=settings['config'],
@@ -82,32 +87,48 @@ def make_spec(table: Config, entry: str, lr_factor: float, seed: int) -> RunSpec
         seed=seed,
         batch_size=settings['batch_size'],
         frames_per_sample=settings['frames_per_sample'],
-        train_frames=table.train_frames,
+        train_frames=round(settings.get('share', 1.0) * table.train_frames),
         backbone=None if table.get('backbone') is None else table.backbone.to_dict(),
         backbone_at=settings.get('backbone_at', 'model.backbone'),
         weights_of=None if source is None else trained.name,
+        starts_from=None if stage is None else make_spec(table, stage, 1.0, seed).name,
+        is_stage=settings.get('is_stage', False),
     )
 
 
+def rows(table: Config) -> dict[str, Any]:
+    """Entries that the table shows: all but stages that others start from."""
+    return {e: settings for e, settings in table.entries.items() if not settings.get('is_stage')}
+
+
+def stages(table: Config, seed: int) -> list[RunSpec]:
+    """Runs that others start from. Their learning rate is that of their config."""
+    return [
+        make_spec(table, entry, 1.0, seed)
+        for entry, settings in table.entries.items()
+        if settings.get('is_stage')
+    ]
+
+
 def first_runs(table: Config) -> list[RunSpec]:
-    """Every entry with each of its learning rates, at the first seed."""
+    """Every row with each of its learning rates, at the first seed."""
     return [
         make_spec(table, entry, factor, table.seeds[0])
-        for entry, settings in table.entries.items()
+        for entry, settings in rows(table).items()
         if settings.get('weights_of') is None
         for factor in settings.get('lr_factors', table.lr_factors)
     ]
 
 
 def final_runs(table: Config, best: dict[str, float]) -> list[RunSpec]:
-    """Every entry with its best learning rate, at every seed.
+    """Every row with its best learning rate, at every seed.
 
     Args:
         table: The table file.
         best: Entry to best factor; entries that are missing are left out.
     """
     runs = []
-    for entry, settings in table.entries.items():
+    for entry, settings in rows(table).items():
         factor = best.get(settings.get('weights_of') or entry)
         if factor is not None:
             runs += [make_spec(table, entry, factor, seed) for seed in table.seeds]

@@ -11,6 +11,7 @@ from pathlib import Path
 from mmengine.config import Config
 
 from .plan import RunSpec, final_runs, first_runs
+from .plan import rows as shown_entries
 from .run import RESULT
 
 _SCORES = ('AP', 'AP50', 'AR1', 'AR10', 'HOTA', 'IDSW', 'AP_slight', 'AP_moderate', 'AP_heavy')
@@ -89,6 +90,7 @@ def make_report(table: Config, folder: Path, provenance: dict) -> tuple[str, dic
     runs = final_runs(table, best)
     results = read_results(runs, folder)
     sweep = read_results(first_runs(table), folder)
+    entries = shown_entries(table)
     of_entry: dict[str, list[dict]] = defaultdict(list)
     for spec in runs:
         if spec.name in results:
@@ -97,7 +99,7 @@ def make_report(table: Config, folder: Path, provenance: dict) -> tuple[str, dic
     lines = [f'# {table.title}', '', table.get('note', ''), '']
     lines.append(
         f'{len(sweep)} of {len(first_runs(table))} runs of the sweep and {len(results)} of '
-        f'{len(table.entries) * len(table.seeds)} final runs are finished; '
+        f'{len(entries) * len(table.seeds)} final runs are finished; '
         f'{table.train_frames} training frames each, seeds {list(table.seeds)}, '
         'mean ± half the range. The [protocol](protocol.md) says how.'
     )
@@ -109,12 +111,12 @@ def make_report(table: Config, folder: Path, provenance: dict) -> tuple[str, dic
 
     subsets = list(table.data.subsets)
     rows = []
-    for entry, settings in table.entries.items():
+    for entry, settings in entries.items():
         row = [settings.title, *(_cell(over(entry, n), 1 if n == 'IDSW' else 3) for n in _SCORES)]
         rows.append(row + [_cell(over(entry, 'AP', s)) for s in subsets])
     lines += _rows(['model', *_SCORES, *(f'AP, {s}' for s in subsets)], rows)
     rows = []
-    for entry, settings in table.entries.items():
+    for entry, settings in entries.items():
         done = of_entry[entry]
         rows.append(
             [
@@ -143,7 +145,7 @@ def make_report(table: Config, folder: Path, provenance: dict) -> tuple[str, dic
             s.title,
             *(_cell([r['errors']['alone'][k]['AP'] for r in of_entry[e]][:99]) for k in _ERRORS),
         ]
-        for e, s in table.entries.items()
+        for e, s in entries.items()
     ]
     lines += _rows(['model', *_ERRORS], rows)
     statements = []

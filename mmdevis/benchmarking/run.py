@@ -19,10 +19,9 @@ from mmdevis.evaluation import VISMetric
 from mmdevis.evaluation.functional import break_down_errors, evaluate_ytvis
 from mmdevis.utils.files import read_json, write_text
 
-from .adapt import adapt_config, data_set
+from .adapt import WEIGHTS, adapt_config, data_set
 from .plan import RunSpec
 
-WEIGHTS = 'weights.pth'
 RESULT = 'result.json'
 _STATE = 'state.json'
 
@@ -142,6 +141,13 @@ def predict(runner: Runner, data: Path, split: str, prefix: Path) -> tuple[float
     return frames / seconds, frames / cpu_seconds
 
 
+def _add_stage(result: dict, state: dict) -> None:
+    """Adds what the first stage took to what the second one took."""
+    for name in ('train_seconds', 'train_cpu_seconds', 'iterations'):
+        result[name] += state[name]
+    result['peak_memory_mib'] = max(result['peak_memory_mib'], state['peak_memory_mib'])
+
+
 def execute(
     spec: RunSpec,
     data: Path,
@@ -161,10 +167,12 @@ def execute(
         subsets: Names of further test sets.
 
     Returns:
-        Whether the run is complete; its `result.json` then exists.
+        Whether the run is complete; its weights and, unless others start from it, its
+        `result.json` then exist.
 
     Raises:
         FolderMismatchError: The folder holds another run.
+        FileNotFoundError: The run that this one starts from is not complete.
     """
     known = _load(folder / 'spec.json')
     wanted = json.loads(json.dumps(spec.as_dict()))
@@ -174,8 +182,11 @@ def execute(
             f'{folder} holds a run with other settings ({", ".join(changed)}): remove it to run '
             'again, or choose another --work-dir'
         )
-    if (folder / RESULT).exists():
+    if (folder / (WEIGHTS if spec.is_stage else RESULT)).exists():
         return True
+    stage = None if spec.starts_from is None else folder.parent / spec.starts_from
+    if stage is not None and not (stage / WEIGHTS).exists():
+        raise FileNotFoundError(f'{folder.name} starts from {stage / WEIGHTS}, which is missing')
     _write(folder / 'spec.json', wanted)
     cfg = adapt_config(spec, data / 'main', size, folder)
     cfg.dump(str(folder / 'config.py'))
@@ -185,6 +196,8 @@ def execute(
         source = folder.parent / spec.weights_of
     elif not (folder / WEIGHTS).exists() and not train(runner, spec, folder, seconds):
         return False
+    if spec.is_stage:
+        return True
     load_checkpoint(runner.model, str(source / WEIGHTS), map_location='cpu')
     result: dict[str, Any] = {
         'spec': wanted,
@@ -192,6 +205,8 @@ def execute(
         **_load(source / _STATE),
         'sets': {},
     }
+    if stage is not None and spec.weights_of is None:
+        _add_stage(result, _load(stage / _STATE))
     sets = [('valid', data / 'main', 'valid'), ('test', data / 'main', 'test')]
     for name, root, split in sets + [(s, data / s, 'test') for s in subsets]:
         prefix = folder / f'tracks_{name}'

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from mmengine.config import Config, DictAction
 
-from mmdevis.benchmarking.plan import RunSpec, final_runs, first_runs
+from mmdevis.benchmarking.plan import RunSpec, final_runs, first_runs, stages
 from mmdevis.benchmarking.report import best_factors, make_report
 from mmdevis.benchmarking.run import FolderMismatchError, execute
 from mmdevis.datasets.synthvis import SynthVISConfig, generate_synthvis
@@ -109,9 +109,12 @@ def main(argv: list[str] | None = None, run: Callable[..., bool] = execute_apart
         write_text(args.out / f'{args.table.stem}.md', text)
         write_text(args.out / f'{args.table.stem}.json', json.dumps(content, indent=1) + '\n')
 
+    wanted = set(args.only or table.entries)
+    wanted |= {table.entries[e].get('starts_from') for e in wanted if e in table.entries}
+
     def run_all(specs: list[RunSpec]) -> bool:
         for number, spec in enumerate(specs, start=1):
-            if args.only and spec.entry not in args.only:
+            if spec.entry not in wanted:
                 continue
             left = end - time.monotonic()
             if left <= 0:
@@ -126,8 +129,10 @@ def main(argv: list[str] | None = None, run: Callable[..., bool] = execute_apart
     try:
         if not args.report_only:
             data = make_data(table)
-            complete = run_all(first_runs(table)) and run_all(
-                final_runs(table, best_factors(table, folder))
+            first, *others = table.seeds
+            complete = run_all(stages(table, first) + first_runs(table)) and run_all(
+                [stage for seed in others for stage in stages(table, seed)]
+                + final_runs(table, best_factors(table, folder))
             )
     except (FolderMismatchError, OSError, KeyError) as error:
         print(f'error: {error}', file=sys.stderr)
