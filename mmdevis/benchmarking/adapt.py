@@ -59,7 +59,7 @@ def adapt_config(spec: RunSpec, data: Path, size: tuple[int, int], work_dir: Pat
     cfg.merge_from_dict(spec.options)
     pipelines = {
         split: [step.to_dict() for step in cfg[f'{split}_dataloader'].dataset.pipeline]
-        for split in ('train', 'test')
+        for split in (('train',) if spec.is_stage else ('train', 'test'))
     }
     for pipeline in pipelines.values():
         _resize_to(pipeline, (size[1], size[0]))
@@ -73,15 +73,17 @@ def adapt_config(spec: RunSpec, data: Path, size: tuple[int, int], work_dir: Pat
             data, 'train', pipelines['train'], num_frames=clip, filter_empty_clips=True
         ),
     )
-    cfg.test_dataloader = dict(
-        batch_size=1,
-        **workers,
-        sampler=dict(type='DefaultSampler', shuffle=False, round_up=False),
-        dataset=data_set(data, 'test', pipelines['test'], test_mode=True),
-    )
-    cfg.test_evaluator = dict(type='VISMetric', format_only=True)
     cfg.val_dataloader = cfg.val_evaluator = cfg.val_cfg = None
-    cfg.test_cfg = dict(type='TestLoop')
+    cfg.test_dataloader = cfg.test_evaluator = cfg.test_cfg = None
+    if not spec.is_stage:
+        cfg.test_dataloader = dict(
+            batch_size=1,
+            **workers,
+            sampler=dict(type='DefaultSampler', shuffle=False, round_up=False),
+            dataset=data_set(data, 'test', pipelines['test'], test_mode=True),
+        )
+        cfg.test_evaluator = dict(type='VISMetric', format_only=True)
+        cfg.test_cfg = dict(type='TestLoop')
 
     iterations = spec.iterations
     cfg.train_cfg = dict(type='IterBasedTrainLoop', max_iters=iterations, val_interval=10**9)
