@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from mmdevis.benchmarking.plan import final_runs, first_runs, make_spec
+from mmdevis.benchmarking.adapt import adapt_config
+from mmdevis.benchmarking.plan import final_runs, first_runs, make_spec, rows, stages
 from mmdevis.benchmarking.report import compare
 from mmdevis.benchmarking.run import execute
 
@@ -30,17 +31,52 @@ def load_tool(name: str):
     return module
 
 
+def _frames(spec) -> int:
+    return spec.iterations * spec.batch_size * spec.frames_per_sample
+
+
+def test_rows_start_from_the_stage_of_their_seed():
+    table = Config.fromfile(ROOT / 'configs/benchmark/peers_synthvis-cpu.py')
+    assert {s.starts_from for s in first_runs(table) if s.entry == 'devis'} == {
+        'devis_images-lr1-seed0'
+    }
+    assert make_spec(table, 'devis', 3.0, 1).starts_from == 'devis_images-lr1-seed1'
+    assert [s.name for s in stages(table, 1)] == ['devis_images-lr1-seed1']
+    assert 'devis_images' not in {s.entry for s in first_runs(table)}
+
+
+def test_a_row_loads_its_stage_unless_it_resumes(tmp_path):
+    table = Config.fromfile(ROOT / 'configs/benchmark/peers_synthvis-cpu.py')
+    spec = make_spec(table, 'devis', 1.0, 0)
+    folder = tmp_path / spec.name
+    cfg = adapt_config(spec, tmp_path, (96, 160), folder)
+    (hook,) = cfg.custom_hooks
+    assert hook.type == 'StartFromImageHook' and not cfg.resume
+    assert hook.checkpoint == str(tmp_path / 'devis_images-lr1-seed0/weights.pth')
+    folder.mkdir()
+    (folder / 'last_checkpoint').write_text('')
+    assert adapt_config(spec, tmp_path, (96, 160), folder).resume
+
+
+def test_a_run_without_its_stage_is_refused(tmp_path):
+    table = Config.fromfile(ROOT / 'configs/benchmark/peers_synthvis-cpu.py')
+    spec = make_spec(table, 'devis', 1.0, 0)
+    with pytest.raises(FileNotFoundError, match='devis_images-lr1-seed0'):
+        execute(spec, tmp_path, (32, 64), tmp_path / spec.name)
+
+
 @pytest.mark.parametrize('path', TABLES, ids=lambda p: p.stem)
 def test_all_entries_see_the_same_number_of_frames(path):
     table = Config.fromfile(path)
     assert len(table.seeds) >= 2
     names = [spec.name for spec in first_runs(table)]
     assert len(set(names)) == len(names)
+    frames_of_stage = {spec.name: _frames(spec) for spec in stages(table, table.seeds[0])}
     for spec in first_runs(table):
-        seen = spec.iterations * spec.batch_size * spec.frames_per_sample
+        seen = _frames(spec) + frames_of_stage.get(spec.starts_from, 0)
         assert abs(seen - table.train_frames) / table.train_frames < 0.01
     best = dict.fromkeys(table.entries, 1.0)
-    assert len(final_runs(table, best)) == len(table.entries) * len(table.seeds)
+    assert len(final_runs(table, best)) == len(rows(table)) * len(table.seeds)
     for pair in table.get('comparisons', []):
         assert {pair['better'], pair['worse']} <= set(table.entries)
 
@@ -106,7 +142,7 @@ def test_peers_train_resume_and_are_reported(tmp_path, capsys):
         'masktrack_rcnn',
     }
     for result in content['runs'].values():
-        assert result['iterations'] == 2
+        assert result['iterations'] == 4  # DeVIS: 2 on single frames, 2 on clips
         assert set(result['sets']) == {'valid', 'test', 'heavy_occlusion', 'look_alike'}
         assert result['fps'] > 0 and result['fps_cpu'] > 0 and result['parameters'] > 0
         assert result['train_cpu_seconds'] > 0
@@ -124,8 +160,6 @@ def test_peers_train_resume_and_are_reported(tmp_path, capsys):
 
 def test_every_row_of_the_ladder_builds(tmp_path):
     from mmdet.registry import MODELS
-
-    from mmdevis.benchmarking.adapt import adapt_config
 
     table = Config.fromfile(ROOT / 'configs/benchmark/ablations_synthvis.py')
     parameters = {}
