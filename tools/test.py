@@ -18,6 +18,7 @@ from mmdevis.engine import prepare_launch
 from mmdevis.utils.allocator import keep_freed_memory
 from mmdevis.utils.checkpoint import check_belongs
 from mmdevis.utils.cli import USER_ERRORS, UsageError, add_runner_arguments, explain, load_config
+from mmdevis.utils.memory_format import lay_out_for_inference
 
 
 def parse_arguments(arguments: list[str] | None = None) -> Namespace:
@@ -114,6 +115,7 @@ def main(arguments: list[str] | None = None) -> int:
         runner = Runner.from_cfg(cfg)
         if '://' not in parsed.checkpoint:
             check_belongs(runner.model, parsed.checkpoint)
+        lay_out_for_inference(runner.model)
         with dumped(runner, parsed.out):
             runner.test()
     except USER_ERRORS as error:

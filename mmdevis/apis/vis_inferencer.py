@@ -20,6 +20,7 @@ from mmengine.registry import DefaultScope, init_default_scope
 
 from mmdevis.structures import FrameTracks, Track
 from mmdevis.utils.checkpoint import load_checkpoint_strictly
+from mmdevis.utils.memory_format import lay_out_for_inference
 
 from .config_names import find_config
 from .frame_source import FrameError, Source, open_frames
@@ -92,6 +93,7 @@ class VISInferencer:
             meta = load_checkpoint_strictly(self.model, weights).get('meta', {})
             self.class_names = tuple((meta.get('dataset_meta') or {}).get('classes', ()))
         self.model.to(self.device).eval()
+        lay_out_for_inference(self.model)
 
     def __call__(self, source: Source, **options) -> VideoResult:
         """Track all objects of a video.

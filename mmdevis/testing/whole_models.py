@@ -20,6 +20,7 @@ from mmengine.config import Config
 from torch import Tensor, nn
 
 from mmdevis.structures import Track
+from mmdevis.utils.memory_format import lay_out_for_inference
 
 __all__ = [
     'CONFIGS',
@@ -271,4 +272,5 @@ def make_runner(
         cfg.test_cfg.stride = max(clip_length - 2, 1)
     frames = random_frames(max(video_length, clip_length), size)
     model = build_random(cfg).to(device)
+    lay_out_for_inference(model)  # as the programs do
     return _RUNNERS[name](model, frames.to(device), original_size, clip_length)

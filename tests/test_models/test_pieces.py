@@ -48,7 +48,7 @@ def test_same_results(model, sizes):
     assert [size[0] for size in sizes['backbone']] == [6] and len(sizes['ffn']) == 1
     with torch.no_grad(), mock.patch.object(devis_layers, '_PIECE', 6 * 50):
         found = outputs(model, inputs, sizes)
-    assert [size[0] for size in sizes['backbone']] == [1] * 6
+    assert [size[0] for size in sizes['backbone']] == [3, 3]
     # 8 * 12 + 4 * 6 + 2 * 3 + 1 * 2 tokens per frame
     assert [size[2] for size in sizes['ffn']] == [50, 50, 28]
     for one, other in zip(found, expected):

@@ -22,6 +22,10 @@ from ..layers import (
     frame_padding,
 )
 
+# Frames that a CPU's backbone works on at a time: with one, the weights of its deep layers are read
+# as often as there are frames; with all, its maps leave the cache.
+_BACKBONE_FRAMES = 3
+
 
 @MODELS.register_module()
 class DeformableMaskDETR(DeformableDETR):
@@ -275,11 +279,12 @@ class DeformableMaskDETR(DeformableDETR):
         return outputs
 
     def _run_backbone(self, inputs: Tensor) -> Sequence[Tensor]:
-        """Feature maps of (B * T, 3, H, W) frames, one frame at a time where that is faster."""
-        whole = self.training or len(inputs) == 1 or is_watched(self.backbone)
+        """Feature maps of (B * T, 3, H, W) frames, few frames at a time where that is faster."""
+        whole = self.training or len(inputs) <= _BACKBONE_FRAMES or is_watched(self.backbone)
         if whole or not prefers_pieces(inputs):
             return self.backbone(inputs)
-        return [torch.cat(level) for level in zip(*map(self.backbone, inputs.split(1)))]
+        pieces = map(self.backbone, inputs.split(_BACKBONE_FRAMES))
+        return [torch.cat(level) for level in zip(*pieces)]
 
     def extract_feat(self, batch_inputs: Tensor) -> tuple[Tensor, ...]:
         """Neck features of (B, 3, H, W) inputs, fine to coarse."""
