@@ -1,13 +1,19 @@
-# The paper's contributions one by one on SynthVIS, around the demo's model.
-_base_ = './_base_/synthvis.py'
+# The paper's contributions one by one on SynthVIS, on the data and the backbone of the CPU's table.
+_base_ = './peers_synthvis-cpu.py'
 
 title = 'Ablation ladder on SynthVIS'
-note = 'Every row changes one thing of the full model; training frames are the same.'
-train_frames = 12_000
+note = (
+    'Every row changes one thing of the full model; training frames are the same. Rows start from '
+    'one stage on single frames per seed and mask head, as the paper starts from one COCO stage.'
+)
 lr_factors = [1.0]  # of the full model, which all rows share
-backbone = None  # that of the config
 
-_config = 'configs/devis/devis_r18_1xb4-demo_synthvis.py'
+_config = 'configs/devis/devis_mobilenetv2_1xb2-2k_ytvis-style.py'
+_image_config = 'configs/devis/devis_mobilenetv2_1xb8-1k-images_ytvis-style.py'
+_classes = {
+    'model.bbox_head.num_classes': 3,
+    'model.bbox_head.pixel_classifier.num_classes': 3,
+}
 
 # The paper's tracker: the demo's has more cues, which would hide what its own ones are worth.
 _paper_tracker = {
@@ -23,29 +29,48 @@ _paper_tracker = {
 }
 
 
-def _row(title, frames=4, **options):
-    # 16 frames an iteration, whatever the clip; clips overlap by half.
+def _stage(options):
+    return dict(
+        is_stage=True,
+        config=_image_config,
+        batch_size=8,
+        frames_per_sample=1,
+        share=0.6,
+        options={**_classes, **options},
+    )
+
+
+def _row(title, options, frames=4, stage='images'):
+    # 8 frames an iteration, whatever the clip; clips overlap by half.
     return dict(
         title=title,
+        starts_from=stage,
+        share=0.4,
         config=_config,
-        batch_size=max(1, 16 // frames),
+        batch_size=max(1, 8 // frames),
         frames_per_sample=frames,
         options={
+            **_classes,
             'model.num_frames': frames,
             'model.num_queries': 10 * frames,
             'model.test_cfg.stride': max(1, frames // 2),
             'train_dataloader.dataset.num_frames': frames,
             **_paper_tracker,
-            **{k.replace('__', '.'): v for k, v in options.items()},
+            **options,
         },
     )
 
 
-_mask = 'model__bbox_head__mask_head__'
-_raw = {_mask + 'feature_channels': (128, 64, 32), _mask + 'encoded_features': False}
-_encoded = {_mask + 'feature_channels': (128, 128, 32)}
+_mask = 'model.bbox_head.mask_head.'
+_encoder = 'model.encoder.layer_cfg.self_attn_cfg.'
+_decoder = 'model.decoder.layer_cfg.cross_attn_cfg.'
+# The baseline's mask head reads the backbone's maps of strides 16, 8 and 4, each later row one more
+# of the head's parts.
+_raw = {_mask + 'feature_channels': (96, 32, 24), _mask + 'encoded_features': False}
 _plain = {_mask + 'deformable': False}
 _one_level = {_mask + 'num_attention_levels': 1}
+_baseline = {**_raw, **_plain, **_one_level}
+_encoded = {**_plain, **_one_level}
 
 
 def _cues(title, score, label):
@@ -58,23 +83,24 @@ def _cues(title, score, label):
 
 
 entries = dict(
-    full=_row('full model'),
+    _delete_=True,
+    images=_stage({}),
+    images_mask_baseline=_stage(_baseline),
+    images_mask_encoded=_stage(_encoded),
+    images_mask_multi_scale=_stage(_plain),
+    full=_row('full model', {}),
     ktemp0=_row(
-        'K_temp 0',
-        model__encoder__layer_cfg__self_attn_cfg__num_temporal_points=0,
-        model__decoder__layer_cfg__cross_attn_cfg__num_temporal_points=0,
+        'K_temp 0', {_encoder + 'num_temporal_points': 0, _decoder + 'num_temporal_points': 0}
     ),
-    clip1=_row('clips of 1 frame', frames=1),
-    clip2=_row('clips of 2 frames', frames=2),
-    clip6=_row('clips of 6 frames', frames=6),
-    clip8=_row('clips of 8 frames', frames=8),
-    not_instance_aware=_row(
-        'not instance-aware', model__decoder__layer_cfg__cross_attn_cfg__instance_aware=False
-    ),
-    mask_baseline=_row('mask head: baseline', **_raw, **_plain, **_one_level),
-    mask_encoded=_row('mask head: + encoded features', **_encoded, **_plain, **_one_level),
-    mask_multi_scale=_row('mask head: + multi-scale maps', **_encoded, **_plain),
-    no_aux_weights=_row('no auxiliary weights', model__bbox_head__layer_weights=None),
+    clip1=_row('clips of 1 frame', {}, frames=1),
+    clip2=_row('clips of 2 frames', {}, frames=2),
+    clip6=_row('clips of 6 frames', {}, frames=6),
+    clip8=_row('clips of 8 frames', {}, frames=8),
+    not_instance_aware=_row('not instance-aware', {_decoder + 'instance_aware': False}),
+    mask_baseline=_row('mask head: baseline', _baseline, stage='images_mask_baseline'),
+    mask_encoded=_row('mask head: + encoded features', _encoded, stage='images_mask_encoded'),
+    mask_multi_scale=_row('mask head: + multi-scale maps', _plain, stage='images_mask_multi_scale'),
+    no_aux_weights=_row('no auxiliary weights', {'model.bbox_head.layer_weights': None}),
     cues_mask=_cues('tracking: mask', 0.0, 0.0),
     cues_mask_score=_cues('tracking: mask, score', 1.0, 0.0),
     cues_mask_class=_cues('tracking: mask, class', 0.0, 1.0),
