@@ -92,7 +92,12 @@ entries = dict(
     ktemp0=_row(
         'K_temp 0', {_encoder + 'num_temporal_points': 0, _decoder + 'num_temporal_points': 0}
     ),
-    clip1=_row('clips of 1 frame', {}, frames=1),
+    # Clips of one frame share none: re-identification from frame to frame joins them.
+    clip1=_row(
+        'clips of 1 frame',
+        {'model.tracker.reid_window': 1, 'model.tracker.reid_threshold': -0.3},
+        frames=1,
+    ),
     clip2=_row('clips of 2 frames', {}, frames=2),
     clip6=_row('clips of 6 frames', {}, frames=6),
     clip8=_row('clips of 8 frames', {}, frames=8),

@@ -32,19 +32,21 @@ class ClipScheduler:
     0 1 2 3 2 1 0 1 ...
 
     Args:
-        num_frames (int): Frames per clip T, at least 2.
-        stride (int): Frames between the starts of clips S, 1..T-1: clips must overlap.
+        num_frames (int): Frames per clip T.
+        stride (int): Frames between the starts of clips S, 1..T-1: clips must overlap. Clips of
+            one frame cannot; they have a stride of 1.
 
     Raises:
-        ValueError: If there is no overlap.
+        ValueError: If clips of more than one frame do not overlap.
     """
 
     def __init__(self, num_frames: int, stride: int) -> None:
-        if num_frames < 2:
-            raise ValueError(f'num_frames must be at least 2 to track over clips, got {num_frames}')
-        if not 1 <= stride < num_frames:
+        if num_frames < 1:
+            raise ValueError(f'num_frames must be at least 1, got {num_frames}')
+        largest = max(num_frames - 1, 1)
+        if not 1 <= stride <= largest:
             raise ValueError(
-                f'stride must be in 1..{num_frames - 1} for clips of {num_frames} frames, got '
+                f'stride must be in 1..{largest} for clips of {num_frames} frames, got '
                 f'{stride}: clips are joined by the frames they share. Lower the stride '
                 '(test_cfg.stride, --stride) or raise num_frames'
             )

@@ -81,6 +81,12 @@ class VideoStream:
                 f'another in a batch), got {batch_size}'
             )
         self.scheduler = ClipScheduler(num_frames, stride)
+        if num_frames == 1 and tracker.reid_window < 1:
+            raise ValueError(
+                'clips of one frame share no frames that could join them to tracks: switch '
+                're-identification on, tracker=dict(reid_window=1, reid_threshold=...) in the '
+                "model's config, or use a model with more frames per clip"
+            )
         self.tracker = tracker.new()
         self._predict_clips = predict_clips or partial(map, predict_clip)
         self._low_latency = latency == 'low'

@@ -47,6 +47,11 @@ def test_strides_without_overlap_are_refused(num_frames, stride):
         ClipScheduler(num_frames, stride)
 
 
-def test_clips_of_one_frame_are_refused():
-    with pytest.raises(ValueError, match='at least 2'):
-        ClipScheduler(1, 1)
+def test_clips_of_one_frame_share_nothing():
+    plans = ClipScheduler(1, 1).clips(3)
+    assert [plan.frame_indices for plan in plans] == [(0,), (1,), (2,)]
+    assert [plan.next_start for plan in plans] == [1, 2, 3]
+    with pytest.raises(ValueError, match=r'stride must be in 1..1'):
+        ClipScheduler(1, 2)
+    with pytest.raises(ValueError, match='at least 1'):
+        ClipScheduler(0, 1)

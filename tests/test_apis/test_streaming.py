@@ -382,3 +382,25 @@ def test_memory_is_bounded():
     frames, masks, waiting, records = (max(column) for column in zip(*held))
     assert frames == 6 and masks <= 2 * 8 and waiting <= 4 and records <= 16
     assert all(max(a) <= max(b) for a, b in zip(zip(*held[300:]), zip(*held[:300])))
+
+
+def test_clips_of_one_frame_are_joined_by_reidentification():
+    def predict_clip(frames, indices):
+        """One object that moves to the right, another one that stands below; their order turns."""
+        masks = torch.zeros(2, 1, 8, 16)
+        masks[0, 0, 0:3, indices[0] : indices[0] + 5] = 0.9
+        masks[1, 0, 5:8, 2:7] = 0.9
+        order = [0, 1] if indices[0] % 2 else [1, 0]
+        return ClipPrediction(
+            torch.tensor(indices), torch.full((2, 1), 0.8), torch.tensor([0, 0]), masks[order],
+            torch.zeros(2, 1, 2),
+        )  # fmt: skip
+
+    tracker = MultiCueClipTracker(reid_window=1, reid_threshold=-0.3)
+    results, tracks = stream_tracks(predict_clip, tracker, 8, 1, 1)
+    assert [arrived for arrived, _ in results] == list(range(8))
+    assert len(tracks) == 2
+    lefts = [[coco_mask.toBbox(seg)[0] for seg in track.segmentations.values()] for track in tracks]
+    assert sorted(lefts) == [[float(i) for i in range(8)], [2.0] * 8]
+    with pytest.raises(ValueError, match='reid_window'):
+        VideoStream(predict_clip, MultiCueClipTracker(), 1, 1)

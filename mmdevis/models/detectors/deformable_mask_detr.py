@@ -245,18 +245,25 @@ class DeformableMaskDETR(DeformableDETR):
         )
         return dict(hidden_states=states, references=[reference_points, *boxes])
 
-    def forward_clips(self, inputs: Tensor, frame_samples: SampleList) -> dict:
+    def forward_clips(
+        self,
+        inputs: Tensor,
+        frame_samples: SampleList,
+        backbone_feats: Sequence[Tensor] | None = None,
+    ) -> dict:
         """Run everything up to the queries for a batch of clips.
 
         Args:
             inputs: (B * T, 3, H, W) normalised frames, frame-major within a clip.
             frame_samples: B * T samples with ``batch_input_shape`` and ``img_shape``.
+            backbone_feats: Maps of the backbone, (B * T, C, h, w), where they are known already.
 
         Returns:
             Arguments of the head (``hidden_states``, ``references``, ``mask_features``) and
             ``memory``, a list of (B, T, C, h, w), fine to coarse.
         """
-        backbone_feats = self._run_backbone(inputs)
+        if backbone_feats is None:
+            backbone_feats = self._run_backbone(inputs)
         padding = frame_padding(frame_samples, inputs.device) if self.ignore_padding else None
         if padding is not None:
             backbone_feats = [clear_padding(feat, padding) for feat in backbone_feats]

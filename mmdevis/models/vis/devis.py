@@ -1,6 +1,6 @@
 """DeVIS, the video model (arXiv 2207.11103)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import torch
@@ -16,6 +16,7 @@ from mmdevis.utils.precision import autocast_dtype, in_autocast, without_autocas
 from ..dense_heads.deformable_mask_detr_head import Trajectories
 from ..dense_heads.devis_head import to_clip_prediction
 from ..detectors.deformable_mask_detr import DeformableMaskDETR, unpadded_samples
+from .feature_cache import FeatureCache
 from .track_results import add_tracks_to_sample
 
 
@@ -158,6 +159,9 @@ class DeVIS(DeformableMaskDETR):
         if max_instances is not None and max_instances < 1:
             raise ValueError(f'max_instances must be at least 1, got {max_instances}')
 
+        stride = self.test_cfg['stride'] if stride is None else stride
+        cache = FeatureCache(stride)
+
         def predict_clips(
             clips: Sequence[Sequence[Tensor]], indices: Sequence[Sequence[int]]
         ) -> Iterator[ClipPrediction]:
@@ -168,7 +172,7 @@ class DeVIS(DeformableMaskDETR):
                 for frames in clips
             ]
             return self.predict_clips(
-                torch.cat(inputs), indices, img_shape, out_shape, max_instances, dtype
+                torch.cat(inputs), indices, img_shape, out_shape, max_instances, dtype, cache=cache
             )
 
         def predict_clip(frames: Sequence[Tensor], indices: Sequence[int]) -> ClipPrediction:
@@ -179,7 +183,7 @@ class DeVIS(DeformableMaskDETR):
             predict_clip,
             tracker,
             self.num_frames,
-            self.test_cfg['stride'] if stride is None else stride,
+            stride,
             latency,
             batch_size,
             predict_clips,
@@ -203,6 +207,7 @@ class DeVIS(DeformableMaskDETR):
         out_shape: tuple[int, int],
         max_instances: int | None = None,
         dtype: torch.dtype | None = None,
+        cache: FeatureCache | None = None,
     ) -> Iterator[ClipPrediction]:
         """Run a batch of clips of one video.
 
@@ -214,12 +219,14 @@ class DeVIS(DeformableMaskDETR):
             max_instances: K; None takes ``test_cfg.max_per_clip``.
             dtype: Half precision for what autocast runs in it; scores, centres and masks are
                 float32 all the same. None: that of an autocast around the call, if any.
+            cache: Knows maps of frames of this video from earlier calls.
 
         Yields:
             The K best trajectories of each clip. Masks at full size are made one clip at a time.
         """
         shapes = tuple(clips.shape[-2:]), img_shape, out_shape
-        selected = self.select_clips(clips, img_shape, max_instances, dtype)
+        known = None if cache is None else partial(cache.run, frame_indices=frame_indices)
+        selected = self.select_clips(clips, img_shape, max_instances, dtype, known)
         for numbers, found in zip(frame_indices, selected, strict=True):
             yield to_clip_prediction(found, torch.as_tensor(numbers), *shapes)
 
@@ -236,6 +243,7 @@ class DeVIS(DeformableMaskDETR):
         img_shape: tuple[int, int],
         max_instances: int | None = None,
         dtype: torch.dtype | None = None,
+        run_backbone: Callable[[Callable, Tensor], Sequence[Tensor]] | None = None,
     ) -> Iterator[Trajectories]:
         """Run a batch of clips, and leave their masks at the size that the mask head gives.
 
@@ -245,6 +253,7 @@ class DeVIS(DeformableMaskDETR):
             max_instances: Pairs of trajectory and class to keep; None takes
                 ``test_cfg.max_per_clip``.
             dtype: As for :meth:`predict_clips`.
+            run_backbone: Called with the backbone and (B * T, 3, H, W) frames, gives their maps.
 
         Yields:
             The best pairs of each clip; :func:`to_clip_prediction` makes a ``ClipPrediction`` of
@@ -256,7 +265,10 @@ class DeVIS(DeformableMaskDETR):
         # Entered anew for each step: between the steps the caller's code runs.
         autocast = partial(in_autocast, clips.device.type, dtype)
         with autocast():
-            outputs = self.forward_clips(clips.flatten(0, 1), frames)
+            inputs, maps = clips.flatten(0, 1), None
+            if run_backbone is not None:
+                maps = run_backbone(self._run_backbone, inputs)
+            outputs = self.forward_clips(inputs, frames, maps)
         outputs.pop('memory')
         for index in range(len(clips)):
             with autocast():
