@@ -15,14 +15,15 @@ from mmdevis.evaluation.functional import (
 )
 from mmdevis.evaluation.functional.ytvis_eval import average_precision
 
+# Of one track, and of several.
 _PHRASES = {
-    'classification': 'of a wrong class',
-    'identity': 'that mix or share identities',
-    'localisation': 'in a wrong place',
-    'mask': 'with a bad outline',
-    'missed': 'that miss most frames',
-    'false positives': 'about no object',
-    'duplicates': 'that repeat another',
+    'classification': ('of a wrong class', 'of a wrong class'),
+    'identity': ('that mixes or shares identities', 'that mix or share identities'),
+    'localisation': ('in a wrong place', 'in a wrong place'),
+    'mask': ('with a bad outline', 'with a bad outline'),
+    'missed': ('that misses most frames', 'that miss most frames'),
+    'false positives': ('about no object', 'about no object'),
+    'duplicates': ('that repeats another', 'that repeat another'),
 }
 
 
@@ -52,9 +53,11 @@ def describe(tracks: VideoTracks) -> str:
         parts.append(f'{missed} of {len(tracks.gts)} objects missed')
     for kind, count in kinds.most_common():
         if kind in _PHRASES:
-            parts.append(f'{count} track{"s" * (count > 1)} {_PHRASES[kind]}')
-    if tracks.switches():
-        parts.append(f'{tracks.switches()} changes of identity')
+            several = count > 1
+            parts.append(f'{count} track{"s" * several} {_PHRASES[kind][several]}')
+    switches = tracks.switches()
+    if switches:
+        parts.append(f'{switches} change{"s" * (switches > 1)} of identity')
     return ', '.join(parts) or 'only low scores or imprecise masks'
 
 
