@@ -29,8 +29,9 @@ class _WaitingClip(NamedTuple):
 class VideoStream:
     """Tracks of one video, pushed frame by frame, in bounded memory.
 
-    At most T + (B - 1) S frames and the masks of one overlap are held. All state is here and in
-    the stream's own tracker, so that any number of streams can share one ``predict_clip``.
+    At most T + (B - 1) S frames and the masks of one overlap are held. All state is here, in the
+    stream's own tracker and in ``predict_clip``, of which the stream lets go in the end: DeVIS
+    holds maps of the frames that clips share there.
 
     Exact mode gives the same tracks as the whole video at once. A frame is given out when no clip
     can change it any more, which takes at most min(T, T + S - 2) frames (the last clip of a video
@@ -46,15 +47,16 @@ class VideoStream:
             than T frames repeat at the end; the prediction may leave the repetitions out.
         tracker (MultiCueClipTracker): Gives the settings; the stream uses ``tracker.new()``.
         num_frames (int): Frames per clip T.
-        stride (int): Frames between the starts of clips S, 1..T-1.
+        stride (int): Frames between the starts of clips S, 1..T-1; 1 where T is 1.
         latency (str): 'exact' or 'low'.
         batch_size (int): Clips B that wait for one another and run together, 1 in low-latency mode.
         predict_clips (Callable, optional): Does what ``predict_clip`` does for lists of up to B
             clips and of their frame numbers, one prediction after the other. Default: a loop.
 
     Raises:
-        ValueError: For a stride that leaves no overlap, an unknown latency, or a batch size that is
-            not positive or adds latency in low-latency mode.
+        ValueError: For a stride that leaves no overlap, clips of one frame without
+            re-identification, an unknown latency, or a batch size that is not positive or adds
+            latency in low-latency mode.
 
     Examples:
         >>> with VideoStream(predict_clip, tracker, num_frames=6, stride=4) as stream:
@@ -88,7 +90,7 @@ class VideoStream:
                 "model's config, or use a model with more frames per clip"
             )
         self.tracker = tracker.new()
-        self._predict_clips = predict_clips or partial(map, predict_clip)
+        self._predict_clips: PredictClips | None = predict_clips or partial(map, predict_clip)
         self._low_latency = latency == 'low'
         self._batch_size = batch_size
         self._frames: deque[Any] = deque(maxlen=num_frames)
@@ -180,6 +182,7 @@ class VideoStream:
         self._waiting.clear()
         self._final.clear()
         self.tracker.reset()
+        self._predict_clips = None  # and what it holds
         self._closed = True
 
     def __enter__(self) -> VideoStream:

@@ -18,6 +18,7 @@ from mmengine.runner import Runner, load_checkpoint
 from mmdevis.evaluation import VISMetric
 from mmdevis.evaluation.functional import break_down_errors, evaluate_ytvis
 from mmdevis.utils.files import read_json, write_text
+from mmdevis.utils.memory_format import lay_out_for_inference
 
 from .adapt import WEIGHTS, adapt_config, data_set
 from .plan import RunSpec
@@ -107,10 +108,11 @@ def train(runner: Runner, spec: RunSpec, folder: Path, seconds: float) -> bool:
     if torch.cuda.is_available():
         peak = torch.cuda.max_memory_allocated() / 2**20
     state['peak_memory_mib'] = max(peak, state.get('peak_memory_mib', 0.0))
-    done = runner.iter >= spec.iterations
-    if done:
-        runner.save_checkpoint(str(folder), WEIGHTS, save_optimizer=False)
     _write(folder / _STATE, state)
+    done = runner.iter >= spec.iterations
+    if done:  # last, and whole or not at all: a stage is complete when its weights are there
+        backend = dict(backend='atomic_local')
+        runner.save_checkpoint(str(folder), WEIGHTS, save_optimizer=False, backend_args=backend)
     return done
 
 
@@ -199,13 +201,14 @@ def execute(
     if spec.is_stage:
         return True
     load_checkpoint(runner.model, str(source / WEIGHTS), map_location='cpu')
+    lay_out_for_inference(runner.model)
     result: dict[str, Any] = {
         'spec': wanted,
         'parameters': sum(p.numel() for p in runner.model.parameters()),
         **_load(source / _STATE),
         'sets': {},
     }
-    if stage is not None and spec.weights_of is None:
+    if stage is not None:
         _add_stage(result, _load(stage / _STATE))
     sets = [('valid', data / 'main', 'valid'), ('test', data / 'main', 'test')]
     for name, root, split in sets + [(s, data / s, 'test') for s in subsets]:

@@ -1,5 +1,7 @@
 """Frames that clips share go through the backbone once, with the same result."""
 
+import gc
+import weakref
 from pathlib import Path
 from unittest import mock
 
@@ -32,19 +34,20 @@ class Backbone:
 def test_maps_are_those_of_the_frames(data, length, batch):
     num_frames = data.draw(st.integers(1, 6))
     stride = data.draw(st.integers(1, max(num_frames - 1, 1)))
-    video = torch.randn(length, 3, 4, 4)
-    clips = [plan.frame_indices for plan in ClipScheduler(num_frames, stride).clips(length)]
+    video = list(torch.randn(length, 3, 4, 4))
+    plans = ClipScheduler(num_frames, stride).clips(length)
+    clips = [[video[index] for index in plan.frame_indices] for plan in plans]
     backbone, cache = Backbone(), FeatureCache(stride)
     for start in range(0, len(clips), batch):
-        indices = clips[start : start + batch]
-        inputs = video[[index for clip in indices for index in clip]]
-        for found, expected in zip(cache.run(backbone, inputs, indices), Backbone()(inputs)):
+        together = clips[start : start + batch]
+        inputs = torch.stack([frame for clip in together for frame in clip])
+        for found, expected in zip(cache.run(backbone, inputs, together), Backbone()(inputs)):
             assert torch.equal(found, expected)
     # The last clip reaches back to be whole, further than was foreseen.
     assert length <= backbone.frames <= length + num_frames
     # What is kept is what the next clip shares, and nothing of its batch.
-    assert len(cache._maps) <= max(num_frames - stride, 0)
-    for maps in cache._maps.values():
+    assert len(cache._known) <= max(num_frames - stride, 0)
+    for _, maps in cache._known.values():
         assert all(part.untyped_storage().nbytes() == 4 * part.numel() for part in maps)
 
 
@@ -68,9 +71,7 @@ def test_tracks_do_not_depend_on_it(model, batch_size):
     shared = scores()
     shared_frames = sum(seen)
     seen.clear()
-    with mock.patch.object(
-        FeatureCache, 'run', lambda self, run, inputs, frame_indices: run(inputs)
-    ):
+    with mock.patch.object(FeatureCache, 'run', lambda self, run, inputs, clips: run(inputs)):
         alone = scores()
     hook.remove()
     assert shared and shared == pytest.approx(alone, abs=1e-4)
@@ -78,8 +79,10 @@ def test_tracks_do_not_depend_on_it(model, batch_size):
     assert (shared_frames, sum(seen)) == (6 + 4 + 4, 3 * 6)
 
 
-def test_a_prediction_that_failed_can_be_repeated(model):
-    video = torch.randint(0, 256, (7, 3, 64, 96), dtype=torch.uint8)
+def test_a_frame_that_takes_the_place_of_one_that_failed(model):
+    """The frame of a push that failed may be dropped; the next one gets its number."""
+    video = torch.randint(0, 256, (11, 3, 64, 96), dtype=torch.uint8)
+    dropped = torch.randint(0, 256, (3, 64, 96), dtype=torch.uint8)
     results = []
     for fails in (False, True):
         with model.open_stream((64, 96), (64, 96)) as stream:
@@ -87,8 +90,30 @@ def test_a_prediction_that_failed_can_be_repeated(model):
                 if fails and index == 5:
                     with mock.patch.object(model, 'forward_clips', side_effect=MemoryError):
                         with pytest.raises(MemoryError):
-                            stream.push(frame)
+                            stream.push(dropped)
                 stream.push(frame)
             results.append([track.score for track in stream.close()[1]])
     # Not to the bit: frames went through the backbone in other company.
     assert results[0] and results[1] == pytest.approx(results[0], abs=1e-4)
+
+
+def test_whoever_watches_the_backbone_sees_whole_clips(model):
+    seen = []
+    hook = model.backbone.register_forward_hook(lambda m, args, out: seen.append(len(args[0])))
+    with model.open_stream((64, 96), (64, 96)) as stream:
+        for frame in torch.randint(0, 256, (10, 3, 64, 96), dtype=torch.uint8):
+            stream.push(frame)
+    hook.remove()
+    assert seen == [6, 6]
+
+
+def test_a_stream_that_ended_holds_no_maps(model):
+    stream = model.open_stream((64, 96), (64, 96))
+    for frame in torch.randint(0, 256, (6, 3, 64, 96), dtype=torch.uint8):
+        stream.push(frame)
+    (cache,) = (x for x in gc.get_objects() if type(x) is FeatureCache and x._known)
+    alive = weakref.ref(cache)
+    del cache
+    stream.close()
+    gc.collect()
+    assert alive() is None

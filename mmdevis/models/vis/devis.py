@@ -11,6 +11,7 @@ from torch import Tensor
 from mmdevis.apis.streaming import VideoStream
 from mmdevis.structures import ClipPrediction
 from mmdevis.utils.losses import check_finite
+from mmdevis.utils.pieces import is_watched
 from mmdevis.utils.precision import autocast_dtype, in_autocast, without_autocast
 
 from ..dense_heads.deformable_mask_detr_head import Trajectories
@@ -18,6 +19,9 @@ from ..dense_heads.devis_head import to_clip_prediction
 from ..detectors.deformable_mask_detr import DeformableMaskDETR, unpadded_samples
 from .feature_cache import FeatureCache
 from .track_results import add_tracks_to_sample
+
+#: Gives the backbone's maps of frames, perhaps without running it on all of them.
+RunBackbone = Callable[[Callable[[Tensor], Sequence[Tensor]], Tensor], Sequence[Tensor]]
 
 
 @MODELS.register_module()
@@ -32,7 +36,7 @@ class DeVIS(DeformableMaskDETR):
         num_queries: Queries of the whole clip, T times the number of trajectories.
         tracker: Config of the clip tracker.
         test_cfg: ``max_per_clip``, top (trajectory, class) pairs kept for each clip, and
-            ``stride``, frames between the starts of consecutive clips (< T).
+            ``stride``, frames between the starts of consecutive clips (< T; 1 where T is 1).
         **kwargs: Arguments of :class:`DeformableMaskDETR`.
 
     Raises:
@@ -171,8 +175,15 @@ class DeVIS(DeformableMaskDETR):
                 else self.data_preprocessor.clip(frames)
                 for frames in clips
             ]
+            run_backbone = None if is_watched(self.backbone) else partial(cache.run, clips=clips)
             return self.predict_clips(
-                torch.cat(inputs), indices, img_shape, out_shape, max_instances, dtype, cache=cache
+                torch.cat(inputs),
+                indices,
+                img_shape,
+                out_shape,
+                max_instances,
+                dtype,
+                run_backbone=run_backbone,
             )
 
         def predict_clip(frames: Sequence[Tensor], indices: Sequence[int]) -> ClipPrediction:
@@ -207,7 +218,7 @@ class DeVIS(DeformableMaskDETR):
         out_shape: tuple[int, int],
         max_instances: int | None = None,
         dtype: torch.dtype | None = None,
-        cache: FeatureCache | None = None,
+        run_backbone: RunBackbone | None = None,
     ) -> Iterator[ClipPrediction]:
         """Run a batch of clips of one video.
 
@@ -219,14 +230,14 @@ class DeVIS(DeformableMaskDETR):
             max_instances: K; None takes ``test_cfg.max_per_clip``.
             dtype: Half precision for what autocast runs in it; scores, centres and masks are
                 float32 all the same. None: that of an autocast around the call, if any.
-            cache: Knows maps of frames of this video from earlier calls.
+            run_backbone: Called with the backbone and (B * T, 3, H, W) frames, gives their maps;
+                see :class:`FeatureCache`. None: the backbone itself.
 
         Yields:
             The K best trajectories of each clip. Masks at full size are made one clip at a time.
         """
         shapes = tuple(clips.shape[-2:]), img_shape, out_shape
-        known = None if cache is None else partial(cache.run, frame_indices=frame_indices)
-        selected = self.select_clips(clips, img_shape, max_instances, dtype, known)
+        selected = self.select_clips(clips, img_shape, max_instances, dtype, run_backbone)
         for numbers, found in zip(frame_indices, selected, strict=True):
             yield to_clip_prediction(found, torch.as_tensor(numbers), *shapes)
 
@@ -243,7 +254,7 @@ class DeVIS(DeformableMaskDETR):
         img_shape: tuple[int, int],
         max_instances: int | None = None,
         dtype: torch.dtype | None = None,
-        run_backbone: Callable[[Callable, Tensor], Sequence[Tensor]] | None = None,
+        run_backbone: RunBackbone | None = None,
     ) -> Iterator[Trajectories]:
         """Run a batch of clips, and leave their masks at the size that the mask head gives.
 
@@ -253,7 +264,7 @@ class DeVIS(DeformableMaskDETR):
             max_instances: Pairs of trajectory and class to keep; None takes
                 ``test_cfg.max_per_clip``.
             dtype: As for :meth:`predict_clips`.
-            run_backbone: Called with the backbone and (B * T, 3, H, W) frames, gives their maps.
+            run_backbone: As for :meth:`predict_clips`.
 
         Yields:
             The best pairs of each clip; :func:`to_clip_prediction` makes a ``ClipPrediction`` of

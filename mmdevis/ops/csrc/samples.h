@@ -2,7 +2,7 @@
  *
  * A segment is what one query and head sample on one frame: L * K samples on the query's own frame,
  * L * Kt on another one. Samples lie in blocks of LANES, so that everything about them is computed
- * LANES at a time. Nothing of it outlives the query: the backward pass computes it again.
+ * LANES at a time. Nothing of it outlives a tile of queries: the backward pass computes it again.
  */
 
 typedef REAL NAME(Wide) __attribute__((vector_size(VECTOR_BYTES)));
