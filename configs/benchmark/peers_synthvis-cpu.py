@@ -91,6 +91,16 @@ entries = dict(
             'model.track_head.roi_extractor.out_channels': 128,
             'model.track_head.embed_head.in_channels': 128,
             'model.track_head.embed_head.fc_out_channels': 256,
+            # A core needs 2 s for an iteration otherwise.
+            'model.detector.train_cfg.rcnn.sampler.num': 64,
+            **{
+                f'model.{part}.roi_layer.sampling_ratio': 2
+                for part in (
+                    'detector.roi_head.bbox_roi_extractor',
+                    'detector.roi_head.mask_roi_extractor',
+                    'track_head.roi_extractor',
+                )
+            },
         },
     ),
 )
