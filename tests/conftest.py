@@ -13,6 +13,8 @@ from pathlib import Path
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 os.environ.setdefault('MKL_NUM_THREADS', '1')
 os.environ.setdefault('MPLBACKEND', 'Agg')
+# Whoever trains on this machine may have set it; tests run in folders where a relative path fails.
+os.environ.pop('MOBILENETV2', None)
 
 import numpy as np
 import pytest
