@@ -28,18 +28,8 @@ from mmdevis.visualization import TrackPainter, side_by_side
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = ROOT / 'configs/devis/devis_r18_1xb4-demo_synthvis.py'
 IMAGE_CONFIG = ROOT / 'configs/devis/devis_r18_1xb8-demo-images_synthvis.py'
-# Between SynthVIS's easy and standard: all its phenomena, but larger objects, calmer backgrounds,
-# and slower and rarer crossings, because minutes of training on two cores are few.
-DATA = dict(
-    object_size=(0.32, 0.5),
-    texture_strength=0.2,
-    contrast=0.45,
-    crossing_prob=0.4,
-    crossing_speed=(0.04, 0.09),
-    look_alike_prob=0.35,
-    companion_prob=0.15,
-    occluder_prob=0.2,
-)
+DATA = Config.fromfile(ROOT / 'configs/devis/_base_/datasets/calm_videos.py').calm_videos.to_dict()
+CLASSES = DATA.pop('classes')
 # Training videos are fuller than those that are scored: every object teaches something.
 TRAINING_DATA = dict(num_objects=(2, 6), short_video_prob=0.0, empty_frame_prob=0.02)
 # Evaluation, video and start-up come on top of training.
@@ -62,7 +52,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--frames', type=int, default=16)
     parser.add_argument('--size', type=int, nargs=2, default=(96, 160), metavar=('H', 'W'))
     parser.add_argument('--difficulty', default='standard', choices=('easy', 'standard', 'hard'))
-    parser.add_argument('--classes', nargs='+', default=['disc', 'triangle', 'cross'])
+    parser.add_argument('--classes', nargs='+', default=list(CLASSES))
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--shown', type=int, default=8, help='videos in result.mp4')
     args = parser.parse_args(argv)

@@ -1,6 +1,10 @@
 # The same on two CPU cores: few frames of easier videos, small heads, and a backbone that has
 # learned from ImageNet: MOBILENETV2 is a checkpoint in MMDetection's layout.
-_base_ = ['./peers_synthvis.py', '../devis/_base_/mobilenetv2.py']
+_base_ = [
+    './peers_synthvis.py',
+    '../devis/_base_/mobilenetv2.py',
+    '../devis/_base_/datasets/calm_videos.py',
+]
 
 note = (
     'Scaled down for two CPU cores: every model, but few training frames, three classes of large '
@@ -8,26 +12,11 @@ note = (
 )
 train_frames = 12_000
 
-classes = ('disc', 'triangle', 'cross')
-# As in the demo: all of SynthVIS's phenomena, larger objects, calmer backgrounds.
-data = dict(
-    root='data/benchmark/synthvis-small',
-    settings=dict(
-        classes=classes,
-        object_size=(0.32, 0.5),
-        texture_strength=0.2,
-        contrast=0.45,
-        crossing_prob=0.4,
-        crossing_speed=(0.04, 0.09),
-        look_alike_prob=0.35,
-        companion_prob=0.15,
-        occluder_prob=0.2,
-    ),
-)
+data = dict(root='data/benchmark/synthvis-small', settings={{_base_.calm_videos}})
 
 backbone = {{_base_.mobilenetv2}}
 channels = [24, 32, 96, 320]
-num_classes = len(classes)
+num_classes = 3
 _devis = {
     'model.bbox_head.num_classes': num_classes,
     'model.bbox_head.pixel_classifier.num_classes': num_classes,
