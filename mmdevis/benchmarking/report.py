@@ -15,7 +15,8 @@ from .plan import rows as shown_entries
 from .run import RESULT
 
 _SCORES = ('AP', 'AP50', 'AR1', 'AR10', 'HOTA', 'IDSW', 'AP_slight', 'AP_moderate', 'AP_heavy')
-_ERRORS = (
+#: Kinds of error that the report lists.
+ERROR_KINDS = (
     'classification', 'identity', 'localisation', 'mask', 'missed', 'false positives', 'duplicates'
 )  # fmt: skip
 
@@ -105,9 +106,12 @@ def make_report(table: Config, folder: Path, provenance: dict) -> tuple[str, dic
     )
     lines += ['']
 
+    def by_seed(entry: str, name: str, subset: str = 'test') -> dict[int, float]:
+        done = [r for r in of_entry[entry] if name in r['sets'].get(subset, {})]
+        return {r['spec']['seed']: r['sets'][subset][name] for r in done}
+
     def over(entry: str, name: str, subset: str = 'test') -> list[float]:
-        sets = [r['sets'].get(subset, {}) for r in of_entry[entry]]
-        return [s[name] for s in sets if name in s]
+        return list(by_seed(entry, name, subset).values())
 
     subsets = list(table.data.subsets)
     rows = []
@@ -143,17 +147,19 @@ def make_report(table: Config, folder: Path, provenance: dict) -> tuple[str, dic
     rows = [
         [
             s.title,
-            *(_cell([r['errors']['alone'][k]['AP'] for r in of_entry[e]][:99]) for k in _ERRORS),
+            *(_cell([r['errors']['alone'][k]['AP'] for r in of_entry[e]]) for k in ERROR_KINDS),
         ]
         for e, s in entries.items()
     ]
-    lines += _rows(['model', *_ERRORS], rows)
+    lines += _rows(['model', *ERROR_KINDS], rows)
     statements = []
     for c in table.get('comparisons', []):
         a, b = over(c['better'], 'AP'), over(c['worse'], 'AP')
         text = f'{c["claim"]}: {compare(a, b)}'
         if a and b:
-            text += f' ({_cell(a)} against {_cell(b)} AP)'
+            first, second = by_seed(c['better'], 'AP'), by_seed(c['worse'], 'AP')
+            each = [f'{first[s] - second[s]:+.3f}' for s in sorted(first.keys() & second.keys())]
+            text += f' ({_cell(a)} against {_cell(b)} AP; seed by seed {", ".join(each)})'
         statements.append(text)
     if statements:
         lines += ['## Directions of the paper', '', *(f'- {s}.' for s in statements), '']

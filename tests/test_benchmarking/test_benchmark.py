@@ -12,7 +12,7 @@ from mmengine.config import Config
 
 from mmdevis.benchmarking.adapt import adapt_config
 from mmdevis.benchmarking.plan import final_runs, first_runs, make_spec, rows, stages
-from mmdevis.benchmarking.report import compare
+from mmdevis.benchmarking.report import ERROR_KINDS, compare, make_report
 from mmdevis.benchmarking.run import execute
 
 ROOT = Path(__file__).parents[2]
@@ -102,6 +102,28 @@ def test_rows_of_cues_take_the_weights_of_the_full_model():
 )
 def test_verdict(better, worse, verdict):
     assert compare(better, worse) == verdict
+
+
+def test_report_compares_rows_seed_by_seed(tmp_path):
+    table = Config.fromfile(ROOT / 'configs/benchmark/ablations_synthvis.py')
+    factor = table.lr_factors[0]
+    scores = {('full', 0): 0.5, ('full', 1): 0.4, ('ktemp0', 0): 0.3, ('ktemp0', 1): 0.25}
+    for (entry, seed), score in scores.items():
+        spec = make_spec(table, entry, factor, seed)
+        result = {
+            'spec': spec.as_dict(),
+            'parameters': 1,
+            'fps': 1.0,
+            'errors': {'alone': dict.fromkeys(ERROR_KINDS, {'AP': 0.0})},
+            'sets': {'valid': {'AP': score}, 'test': {'AP': score}},
+        }
+        (tmp_path / spec.name).mkdir()
+        (tmp_path / spec.name / 'result.json').write_text(json.dumps(result))
+    text, content = make_report(table, tmp_path, {})
+    expected = 'reproduced (0.450 ± 0.050 against 0.275 ± 0.025 AP; seed by seed +0.200, +0.150)'
+    assert content['statements'][0].endswith(expected)
+    assert expected in text
+    assert content['statements'][1].endswith('not measured')
 
 
 @pytest.mark.slow
