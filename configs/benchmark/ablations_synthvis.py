@@ -18,6 +18,9 @@ _classes = {
 
 # The paper's tracker: the demo's has more cues, which would hide what its own ones are worth.
 _paper_tracker = {
+    'model.tracker.mask_weight': 1.0,
+    'model.tracker.class_weight': 1.0,
+    'model.tracker.score_weight': 1.0,
     'model.tracker.duplicate_iou': None,
     'model.tracker.motion_weight': 0.0,
     'model.tracker.confidence_weight': 0.0,
@@ -76,9 +79,9 @@ _encoded = {**_plain, **_one_level}
 
 def _cues(title, score, label):
     options = {
+        **_paper_tracker,
         'model.tracker.score_weight': score,
         'model.tracker.class_weight': label,
-        **_paper_tracker,
     }
     return dict(title=title, weights_of='full', options=options)
 
