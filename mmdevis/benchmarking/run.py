@@ -210,8 +210,10 @@ def execute(
     }
     if stage is not None:
         _add_stage(result, _load(stage / _STATE))
-    sets = [('valid', data / 'main', 'valid'), ('test', data / 'main', 'test')]
-    for name, root, split in sets + [(s, data / s, 'test') for s in subsets]:
+    sets = [('test', data / 'main', 'test'), *((s, data / s, 'test') for s in subsets)]
+    if spec.weights_of is None:  # it chooses the learning rate, which others take over
+        sets.insert(0, ('valid', data / 'main', 'valid'))
+    for name, root, split in sets:
         prefix = folder / f'tracks_{name}'
         fps, fps_cpu = predict(runner, root, split, prefix)
         gt = read_json(root / f'annotations/{split}_ytvis.json')
