@@ -61,14 +61,16 @@ def compare(better: Sequence[float], worse: Sequence[float]) -> str:
     """Whether one group of scores is above another by more than their spreads.
 
     Returns:
-        'reproduced', 'reversed', 'not distinguishable', or 'not measured'.
+        'reproduced', 'reversed', 'not distinguishable', or 'not measured'; a group of one score has
+        no spread, which the text then says.
     """
     if not better or not worse:
         return 'not measured'
     (a, da), (b, db) = mean_and_spread(better), mean_and_spread(worse)
     if abs(a - b) <= max(da, db):
         return 'not distinguishable'
-    return 'reproduced' if a > b else 'reversed'
+    verdict = 'reproduced' if a > b else 'reversed'
+    return verdict if min(len(better), len(worse)) > 1 else f'{verdict}, but from one seed'
 
 
 def _rows(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

@@ -97,6 +97,7 @@ def test_rows_of_cues_take_the_weights_of_the_full_model():
         ([0.4, 0.5], [0.2, 0.3], 'reproduced'),
         ([0.2, 0.3], [0.4, 0.5], 'reversed'),
         ([0.3, 0.5], [0.3, 0.4], 'not distinguishable'),
+        ([0.4, 0.5], [0.3], 'reproduced, but from one seed'),
         ([], [0.3], 'not measured'),
     ],
 )
