@@ -13,8 +13,9 @@ def lay_out_for_inference(model: nn.Module) -> None:
 
     In PyTorch's channels-last order oneDNN reads weights and maps of a convolutional backbone
     without turning them first: a tenth of its time (docs/performance.md). Shapes and values stay,
-    and maps leave the backbone in the usual order. Optimizers keep state in the order of their
-    parameters, so this is for programs that only infer. On other devices nothing happens.
+    and maps leave the backbone in the usual order, unless the model's ``reads_channels_last`` says
+    that it reads either. Optimizers keep state in the order of their parameters, so this is for
+    programs that only infer. On other devices nothing happens.
 
     Args:
         model: Any detector; its submodules called ``backbone`` are changed in place.
@@ -24,7 +25,8 @@ def lay_out_for_inference(model: nn.Module) -> None:
         if name.split('.')[-1] == 'backbone' and parameter is not None:
             if parameter.device.type == 'cpu':
                 module.to(memory_format=torch.channels_last)
-                if _usual_order not in module._forward_hooks.values():
+                turned_back = _usual_order in module._forward_hooks.values()
+                if not turned_back and not getattr(model, 'reads_channels_last', False):
                     module.register_forward_hook(_usual_order)
 
 

@@ -30,10 +30,11 @@ train_cfg = dict(max_epochs=1, val_interval=1)
 default_hooks = dict(checkpoint=dict(interval=1), logger=dict(interval=1))
 """
 
-# Nothing moves, so that the weights can be compared with what training started from.
+# Nothing moves, so that the weights can be compared with what training started from. A model of one
+# step is sure of nothing, so every instance may start a track.
 VIDEO = f"""
 _base_ = '{BASE}'
-model = dict(bbox_head=dict(num_classes={NUM_CLASSES}))
+model = dict(bbox_head=dict(num_classes={NUM_CLASSES}), tracker=dict(birth_threshold=0.0))
 train_dataloader = dict(
     num_workers=0,
     persistent_workers=False,

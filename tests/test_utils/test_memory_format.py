@@ -29,6 +29,7 @@ def test_same_results_from_turned_backbone():
     ]
     assert wide and all(is_turned(turned.backbone.get_parameter(name)) for name in wide)
     assert not any(is_turned(p) for p in turned.bbox_head.parameters() if p.dim() == 4)
+    assert turned.reads_channels_last and not turned.backbone._forward_hooks
     inputs = torch.randn(6, 3, 64, 96)
     with torch.no_grad():
         one, other = (m.forward_clips(inputs, unpadded_samples(inputs)) for m in (model, turned))

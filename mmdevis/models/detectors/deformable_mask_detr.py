@@ -57,6 +57,9 @@ class DeformableMaskDETR(DeformableDETR):
             one of ``frozen_parts``.
     """
 
+    #: No kernel here mistakes the order of a map, see `lay_out_for_inference`.
+    reads_channels_last = True
+
     def __init__(
         self,
         *args,
