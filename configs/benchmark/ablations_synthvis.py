@@ -118,7 +118,7 @@ entries = dict(
 
 # The same weights with our tracker: where the paper's loses most of the AP between clips, it
 # hides what models are worth.
-_trained = [e for e in entries if e.startswith(('full', 'ktemp', 'clip', 'not_', 'mask_', 'no_'))]
+_trained = [e for e, row in entries.items() if isinstance(row, dict) and 'starts_from' in row]
 entries.update(
     {
         f'{row}_ours': dict(

@@ -20,14 +20,14 @@ def lay_out_for_inference(model: nn.Module) -> None:
     Args:
         model: Any detector; its submodules called ``backbone`` are changed in place.
     """
+    reads_either = getattr(model, 'reads_channels_last', False)
     for name, module in model.named_modules():
         parameter = next(module.parameters(), None)
-        if name.split('.')[-1] == 'backbone' and parameter is not None:
-            if parameter.device.type == 'cpu':
-                module.to(memory_format=torch.channels_last)
-                turned_back = _usual_order in module._forward_hooks.values()
-                if not turned_back and not getattr(model, 'reads_channels_last', False):
-                    module.register_forward_hook(_usual_order)
+        if name.split('.')[-1] != 'backbone' or parameter is None or parameter.device.type != 'cpu':
+            continue
+        module.to(memory_format=torch.channels_last)
+        if not reads_either and _usual_order not in module._forward_hooks.values():
+            module.register_forward_hook(_usual_order)
 
 
 def _usual_order(module: nn.Module, inputs: Any, maps: Any) -> Any:
