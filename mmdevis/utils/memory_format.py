@@ -13,21 +13,22 @@ def lay_out_for_inference(model: nn.Module) -> None:
 
     In PyTorch's channels-last order oneDNN reads weights and maps of a convolutional backbone
     without turning them first: a tenth of its time (docs/performance.md). Shapes and values stay,
-    and maps leave the backbone in the usual order, unless the model's ``reads_channels_last`` says
-    that it reads either. Optimizers keep state in the order of their parameters, so this is for
-    programs that only infer. On other devices nothing happens.
+    and maps leave the backbone in the usual order, unless ``reads_channels_last`` of the module
+    that holds it says that it reads either. Optimizers keep state in the order of their
+    parameters, so this is for programs that only infer. On other devices nothing happens.
 
     Args:
         model: Any detector; its submodules called ``backbone`` are changed in place.
     """
-    reads_either = getattr(model, 'reads_channels_last', False)
-    for name, module in model.named_modules():
-        parameter = next(module.parameters(), None)
-        if name.split('.')[-1] != 'backbone' or parameter is None or parameter.device.type != 'cpu':
+    for owner in model.modules():
+        backbone = dict(owner.named_children()).get('backbone')
+        parameter = None if backbone is None else next(backbone.parameters(), None)
+        if parameter is None or parameter.device.type != 'cpu':
             continue
-        module.to(memory_format=torch.channels_last)
-        if not reads_either and _usual_order not in module._forward_hooks.values():
-            module.register_forward_hook(_usual_order)
+        backbone.to(memory_format=torch.channels_last)
+        reads_either = getattr(owner, 'reads_channels_last', False)
+        if not reads_either and _usual_order not in backbone._forward_hooks.values():
+            backbone.register_forward_hook(_usual_order)
 
 
 def _usual_order(module: nn.Module, inputs: Any, maps: Any) -> Any:

@@ -54,6 +54,12 @@ def test_peers_say_the_same_with_a_turned_backbone():
         torch.testing.assert_close(other[name], one[name], rtol=1e-4, atol=1e-5)
 
 
+def test_a_wrapper_does_not_hide_what_the_model_reads():
+    model = torch.nn.Sequential(build_reduced(Config.fromfile(DEVIS)))
+    lay_out_for_inference(model)
+    assert is_turned(model[0].backbone.conv1.weight) and not model[0].backbone._forward_hooks
+
+
 def test_maps_leave_a_turned_backbone_in_the_usual_order():
     model = torch.nn.ModuleDict(dict(backbone=torch.nn.Conv2d(4, 8, 3)))
     for _ in range(2):  # doing it again changes nothing
