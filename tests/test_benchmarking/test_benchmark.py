@@ -197,3 +197,11 @@ def test_every_row_of_the_ladder_builds(tmp_path):
     assert parameters['mask_multi_scale'] < full
     assert parameters['mask_encoded'] < parameters['mask_multi_scale']
     assert parameters['cues_mask'] == parameters['not_instance_aware'] == full
+
+
+def test_a_table_whose_data_set_is_missing_says_where_to_name_it(tmp_path, capsys):
+    table = 'configs/benchmark/peers_davis_paste-cpu.py'
+    args = [table, '--out', str(tmp_path), '--set', f'data.source={tmp_path / "nowhere"}']
+    assert load_tool('run_table').main(args) == 2
+    assert 'nowhere/train.json is missing' in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

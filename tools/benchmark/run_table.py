@@ -20,10 +20,10 @@ from pathlib import Path
 
 from mmengine.config import Config, DictAction
 
+from mmdevis.benchmarking.data import make_data
 from mmdevis.benchmarking.plan import RunSpec, final_runs, first_runs, stages
 from mmdevis.benchmarking.report import best_factors, make_report
 from mmdevis.benchmarking.run import FolderMismatchError, execute
-from mmdevis.datasets.synthvis import SynthVISConfig, generate_synthvis
 from mmdevis.utils.allocator import keep_freed_memory
 from mmdevis.utils.env import collect
 from mmdevis.utils.files import write_text
@@ -44,24 +44,6 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--report-only', action='store_true', help='train nothing')
     parser.add_argument('--set', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE')
     return parser.parse_args(argv)
-
-
-def make_data(table: Config) -> Path:
-    """Makes the main set and the subsets, unless they are there.
-
-    Returns:
-        Their folder.
-    """
-    data = table.data.to_dict()
-    root = Path(data['root'])
-    sets = {'main': (data['splits'], {}, data['seed'])}
-    for number, (name, settings) in enumerate(data['subsets'].items(), start=1):
-        splits = {'test': settings.pop('videos')}
-        sets[name] = (splits, settings, data['seed'] + number)
-    for name, (splits, settings, seed) in sets.items():
-        config = SynthVISConfig.preset(data['difficulty'], **{**data['settings'], **settings})
-        generate_synthvis(root / name, splits, config, seed=seed)
-    return root
 
 
 def provenance(command: str) -> dict[str, str]:
@@ -127,8 +109,12 @@ def main(argv: list[str] | None = None, run: Callable[..., bool] = execute_apart
 
     complete = False
     try:
-        if not args.report_only:
-            data = make_data(table)
+        data = None if args.report_only else make_data(table.data.to_dict())
+    except (OSError, ValueError) as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 2
+    try:
+        if data is not None:
             first, *others = table.seeds
             complete = run_all(stages(table, first) + first_runs(table)) and run_all(
                 [stage for seed in others for stage in stages(table, seed)]
