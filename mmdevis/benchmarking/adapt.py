@@ -20,13 +20,17 @@ def load_any_config(name: str) -> Config:
 
 
 def _resize_to(pipeline: list[dict], size: tuple[int, int]) -> None:
-    """Gives every `Resize` of a pipeline, however deep, the scale (width, height)."""
+    """Gives every resizing step of a pipeline, however deep, the one scale (width, height)."""
     for step in pipeline:
+        if step['type'] in ('RandomResize', 'RandomChoiceResize'):
+            step.clear()
+            step.update(type='Resize', keep_ratio=True)
         if step['type'] == 'Resize':
             step['scale'] = size
-        inner = step.get('transforms') or step.get('frame_pipeline')
-        if inner:
-            _resize_to(inner, size)
+        inner = step.get('transforms') or step.get('frame_pipeline') or []
+        choices = inner if inner and isinstance(inner[0], list) else [inner]  # RandomChoice
+        for steps in choices:
+            _resize_to(steps, size)
 
 
 def data_set(root: Path, split: str, pipeline: list[dict], **settings: Any) -> dict:

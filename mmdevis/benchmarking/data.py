@@ -23,10 +23,13 @@ def make_data(data: dict[str, Any]) -> Path:
 
     Raises:
         FileNotFoundError: The data set is not in its folder.
-        ValueError: It has too few videos, or an annotation file cannot be read.
+        ValueError: It has too few videos, an annotation file cannot be read, or the folder holds
+            another set.
     """
     root = Path(data['root'])
     if 'source' in data:
+        if data.get('subsets'):
+            raise ValueError('subsets are made with SynthVIS; a data set with `source` has none')
         link_data_set(
             root / 'main', Path(data['source']), data['annotations'], data['frames'], data['valid']
         )
@@ -44,7 +47,7 @@ def make_data(data: dict[str, Any]) -> Path:
 def link_data_set(
     root: Path, source: Path, annotations: dict[str, str], frames: str, valid: int
 ) -> None:
-    """Lays out a data set as the runs expect it, with links to its frames.
+    """Lays out a data set as the runs expect it, with links to its frames, unless it is there.
 
     Args:
         root: Folder to fill: `annotations/SPLIT_ytvis.json` and `SPLIT/JPEGImages` for `train`,
@@ -56,7 +59,8 @@ def link_data_set(
 
     Raises:
         FileNotFoundError: A file or the folder of frames is missing.
-        ValueError: There are too few training videos, or an annotation file cannot be read.
+        ValueError: There are too few training videos, an annotation file cannot be read, or `root`
+            holds another set.
     """
     for part in (*annotations.values(), frames):
         if not (source / part).exists():
@@ -67,8 +71,15 @@ def link_data_set(
     train, held_out = split_videos(read_json(source / annotations['train']), valid)
     test = read_json(source / annotations['test'])
     for split, content in (('train', train), ('valid', held_out), ('test', test)):
-        write_text(root / f'annotations/{split}_ytvis.json', json.dumps(content))
-        link = root / split / 'JPEGImages'
+        path, text = root / f'annotations/{split}_ytvis.json', json.dumps(content)
+        link, target = root / split / 'JPEGImages', (source / frames).resolve()
+        if path.exists() and link.resolve() == target and path.read_text() == text:
+            continue
+        if path.exists() or link.is_symlink():
+            raise ValueError(
+                f'{root} holds another data set: remove it, or choose another folder with '
+                '--set data.root=FOLDER'
+            )
         link.parent.mkdir(parents=True, exist_ok=True)
-        link.unlink(missing_ok=True)
-        link.symlink_to((source / frames).resolve(), target_is_directory=True)
+        link.symlink_to(target, target_is_directory=True)
+        write_text(path, text)

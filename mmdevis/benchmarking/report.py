@@ -78,6 +78,19 @@ def _rows(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     return ['| ' + ' | '.join(line) + ' |' for line in lines] + ['']
 
 
+def _commit(result: dict) -> str:
+    origin = result.get('origin', {}).get('started', {})
+    return origin.get('commit', 'a commit that was not recorded')
+
+
+def _backbone(result: dict) -> str:
+    backbone = result['spec'].get('backbone')
+    if backbone is None:
+        return 'as in its config'
+    weights = (backbone.get('init_cfg') or {}).get('checkpoint')
+    return f'{backbone["type"]}, ' + (f'weights of {weights}' if weights else 'from scratch')
+
+
 def make_report(table: Config, folder: Path, provenance: dict) -> tuple[str, dict]:
     """Markdown and json of what is finished.
 
@@ -123,19 +136,22 @@ def make_report(table: Config, folder: Path, provenance: dict) -> tuple[str, dic
     lines += _rows(['model', *_SCORES, *(f'AP, {s}' for s in subsets)], rows)
     rows = []
     for entry, settings in entries.items():
-        done = of_entry[entry]
+        done = [r for r in of_entry[entry] if 'diverged' not in r]
+        source = settings.get('weights_of')
+        trained = [] if source else done
+        factor = best.get(source or entry)
         rows.append(
             [
                 settings.title,
                 f'{done[0]["parameters"] / 1e6:.2f}' if done else '-',
                 _cell([r['fps'] for r in done], 1),
                 _cell([r['fps_cpu'] for r in done if 'fps_cpu' in r], 1),
-                _cell([r['peak_memory_mib'] for r in done if 'peak_memory_mib' in r], 0),
+                _cell([r['peak_memory_mib'] for r in trained if 'peak_memory_mib' in r], 0),
                 *(
-                    _cell([r[name] / 60 for r in done if name in r], 1)
+                    _cell([r[name] / 60 for r in trained if name in r], 1)
                     for name in ('train_seconds', 'train_cpu_seconds')
                 ),
-                f'{best[entry]:g}' if entry in best else '-',
+                '-' if factor is None else f'{factor:g}',
             ]
         )
     header = ['model', 'parameters (M)', 'FPS', 'frames per CPU second', 'peak memory (MiB)']
@@ -143,13 +159,20 @@ def make_report(table: Config, folder: Path, provenance: dict) -> tuple[str, dic
     lines += _rows(header, rows)
     lines += ['Learning rates: AP on `valid`, first seed.', '']
     lines += _rows(
-        ['run', 'AP'], [(n, f'{r["sets"]["valid"]["AP"]:.3f}') for n, r in sweep.items()]
+        ['run', 'AP'],
+        [
+            (n, 'diverged' if 'diverged' in r else f'{r["sets"]["valid"]["AP"]:.3f}')
+            for n, r in sweep.items()
+        ],
     )
     lines += ['AP lost by kind of error (each corrected alone, mean over seeds):', '']
     rows = [
         [
             s.title,
-            *(_cell([r['errors']['alone'][k]['AP'] for r in of_entry[e]]) for k in ERROR_KINDS),
+            *(
+                _cell([r['errors']['alone'][k]['AP'] for r in of_entry[e] if 'errors' in r])
+                for k in ERROR_KINDS
+            ),
         ]
         for e, s in entries.items()
     ]
@@ -166,6 +189,9 @@ def make_report(table: Config, folder: Path, provenance: dict) -> tuple[str, dic
     if statements:
         lines += ['## Directions of the paper', '', *(f'- {s}.' for s in statements), '']
     lines += ['## How', '', *(f'- {k}: {v}' for k, v in provenance.items()), '']
+    finished = [*sweep.values(), *results.values()]
+    for name, describe in (('runs started at', _commit), ('backbone', _backbone)):
+        lines.insert(-1, f'- {name}: {", ".join(sorted({describe(r) for r in finished})) or "-"}')
     content = {
         'provenance': provenance,
         'table': table.to_dict(),

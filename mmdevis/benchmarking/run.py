@@ -18,17 +18,44 @@ from mmengine.runner import Runner, load_checkpoint
 from mmdevis.evaluation import VISMetric
 from mmdevis.evaluation.functional import break_down_errors, evaluate_ytvis
 from mmdevis.utils.files import read_json, write_text
+from mmdevis.utils.losses import NonFiniteLossError
 from mmdevis.utils.memory_format import lay_out_for_inference
 
 from .adapt import WEIGHTS, adapt_config, data_set
 from .plan import RunSpec
+from .provenance import describe, fingerprint
 
 RESULT = 'result.json'
 _STATE = 'state.json'
 
 
+_ORIGIN = 'origin.json'
+_CLOCKS = {'train_seconds': time.monotonic, 'train_cpu_seconds': time.process_time}
+
+
 class FolderMismatchError(ValueError):
     """A run's folder holds a run with other settings."""
+
+
+@HOOKS.register_module()
+class TrainingTimeHook(Hook):
+    """Notes how long training took, by the clock and of the processor.
+
+    Both go into the checkpoints with the message hub, so that a run that was killed counts what
+    led to the checkpoint from which it goes on.
+    """
+
+    priority = 'NORMAL'  # before the checkpoint
+
+    def before_train(self, runner: Runner) -> None:
+        """Starts the clocks where they stood; the runner has resumed by now."""
+        info = runner.message_hub.runtime_info
+        self._starts = {name: clock() - info.get(name, 0.0) for name, clock in _CLOCKS.items()}
+
+    def after_train_iter(self, runner: Runner, *args: Any, **kwargs: Any) -> None:
+        """Notes the times."""
+        for name, clock in _CLOCKS.items():
+            runner.message_hub.update_info(name, clock() - self._starts[name])
 
 
 @HOOKS.register_module()
@@ -92,17 +119,14 @@ def train(runner: Runner, spec: RunSpec, folder: Path, seconds: float) -> bool:
         Whether training is complete.
     """
     state = _load(folder / _STATE)
+    runner.register_hook(TrainingTimeHook())
     runner.register_hook(StopAtDeadlineHook(seconds))
     if not state:
         runner.model.init_weights()
         give_common_backbone(runner.model, spec)
         runner.model.init_weights = lambda: None
-    start, cpu_start = time.monotonic(), time.process_time()
     runner.train()
-    used = dict(
-        train_seconds=time.monotonic() - start, train_cpu_seconds=time.process_time() - cpu_start
-    )
-    state.update({name: state.get(name, 0.0) + spent for name, spent in used.items()})
+    state.update({name: runner.message_hub.get_info(name) for name in _CLOCKS})
     state['iterations'] = runner.iter
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     if torch.cuda.is_available():
@@ -120,8 +144,10 @@ def predict(runner: Runner, data: Path, split: str, prefix: Path) -> tuple[float
     """Writes the predicted tracks of a split to `<prefix>.json`.
 
     Returns:
-        Frames of the model per second, and per second of processor time, without reading and
-        scoring. The second says the same when other things run beside it.
+        Frames per second, and per second of processor time, of the model's `test_step`. DeVIS
+        reads and resizes frames, tracks and compresses masks in it; for MMDetection's models
+        frames are read before and masks compressed after it. The second figure says the same
+        when other things run beside it.
     """
     cfg = runner.cfg.test_dataloader.to_dict()
     pipeline = cfg['dataset']['pipeline']
@@ -135,6 +161,8 @@ def predict(runner: Runner, data: Path, split: str, prefix: Path) -> tuple[float
         start, cpu_start = time.perf_counter(), time.process_time()
         with torch.no_grad():
             outputs = runner.model.test_step(batch)
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
         seconds += time.perf_counter() - start
         cpu_seconds += time.process_time() - cpu_start
         frames += sum(len(sample.video_data_samples) for sample in outputs)
@@ -145,9 +173,19 @@ def predict(runner: Runner, data: Path, split: str, prefix: Path) -> tuple[float
 
 def _add_stage(result: dict, state: dict) -> None:
     """Adds what the first stage took to what the second one took."""
-    for name in ('train_seconds', 'train_cpu_seconds', 'iterations'):
+    for name in (*_CLOCKS, 'iterations'):
         result[name] += state[name]
     result['peak_memory_mib'] = max(result['peak_memory_mib'], state['peak_memory_mib'])
+
+
+def _refuse_others(folder: Path, known: dict | None, wanted: dict) -> None:
+    """Raises FolderMismatchError when what a folder holds is known and is not what is wanted."""
+    changed = sorted(k for k in wanted if known and known.get(k) != wanted[k])
+    if changed:
+        raise FolderMismatchError(
+            f'{folder} holds a run with other settings ({", ".join(changed)}): remove it to run '
+            'again, or choose another --work-dir'
+        )
 
 
 def execute(
@@ -159,6 +197,8 @@ def execute(
     subsets: Sequence[str] = (),
 ) -> bool:
     """Does what is left of a run.
+
+    A training whose loss is not finite any more is a result, too: AP 0 on `valid`.
 
     Args:
         spec: The run.
@@ -175,35 +215,50 @@ def execute(
     Raises:
         FolderMismatchError: The folder holds another run.
         FileNotFoundError: The run that this one starts from is not complete.
+        NonFiniteLossError: The training of a stage diverged.
     """
-    known = _load(folder / 'spec.json')
     wanted = json.loads(json.dumps(spec.as_dict()))
-    if known and known != wanted:
-        changed = sorted(k for k in wanted if known.get(k) != wanted[k])
-        raise FolderMismatchError(
-            f'{folder} holds a run with other settings ({", ".join(changed)}): remove it to run '
-            'again, or choose another --work-dir'
-        )
-    if (folder / (WEIGHTS if spec.is_stage else RESULT)).exists():
+    _refuse_others(folder, _load(folder / 'spec.json'), wanted)
+    cfg = adapt_config(spec, data / 'main', size, folder)
+    origin = _load(folder / _ORIGIN)
+    made_of = fingerprint(cfg, data / 'main', folder)
+    _refuse_others(folder, origin.get('made_of'), made_of)
+    if spec.is_stage and (folder / WEIGHTS).exists():
+        return True
+    finished = _load(folder / RESULT)
+    if finished and ('diverged' in finished or set(subsets) <= finished['sets'].keys()):
         return True
     stage = None if spec.starts_from is None else folder.parent / spec.starts_from
     if stage is not None and not (stage / WEIGHTS).exists():
         raise FileNotFoundError(f'{folder.name} starts from {stage / WEIGHTS}, which is missing')
     _write(folder / 'spec.json', wanted)
-    cfg = adapt_config(spec, data / 'main', size, folder)
+    here = describe()
+    unknown = {'commit': 'a commit that was not recorded'}  # trained by an earlier version
+    started = origin.get('started') or (unknown if (folder / WEIGHTS).exists() else here)
+    origin = {'made_of': made_of, 'started': started}
+    _write(folder / _ORIGIN, origin)
     cfg.dump(str(folder / 'config.py'))
     runner = Runner.from_cfg(cfg)
     source = folder
     if spec.weights_of is not None:
         source = folder.parent / spec.weights_of
-    elif not (folder / WEIGHTS).exists() and not train(runner, spec, folder, seconds):
-        return False
+    elif not (folder / WEIGHTS).exists():
+        try:
+            if not train(runner, spec, folder, seconds):
+                return False
+        except NonFiniteLossError as error:
+            if spec.is_stage:
+                raise
+            diverged = {'diverged': str(error), 'sets': {'valid': {'AP': 0.0}}}
+            _write(folder / RESULT, {'spec': wanted, 'origin': origin, **diverged})
+            return True
     if spec.is_stage:
         return True
-    load_checkpoint(runner.model, str(source / WEIGHTS), map_location='cpu')
+    load_checkpoint(runner.model, str(source / WEIGHTS), map_location='cpu', strict=True)
     lay_out_for_inference(runner.model)
     result: dict[str, Any] = {
         'spec': wanted,
+        'origin': {**origin, 'evaluated': here},
         'parameters': sum(p.numel() for p in runner.model.parameters()),
         **_load(source / _STATE),
         'sets': {},

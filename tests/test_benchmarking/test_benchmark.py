@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 import os
 from pathlib import Path
 
 import pytest
 from mmengine.config import Config
 
-from mmdevis.benchmarking.adapt import adapt_config
+from mmdevis.benchmarking.adapt import _resize_to, adapt_config
 from mmdevis.benchmarking.plan import final_runs, first_runs, make_spec, rows, stages
 from mmdevis.benchmarking.report import ERROR_KINDS, compare, make_report
-from mmdevis.benchmarking.run import execute
+from mmdevis.benchmarking.run import FolderMismatchError, execute
+from mmdevis.datasets.synthvis import SynthVISConfig, generate_synthvis
 
 ROOT = Path(__file__).parents[2]
 TABLES = sorted((ROOT / 'configs/benchmark').glob('*.py'))
@@ -169,6 +171,7 @@ def test_peers_train_resume_and_are_reported(tmp_path, capsys):
         assert set(result['sets']) == {'valid', 'test', 'heavy_occlusion', 'look_alike'}
         assert result['fps'] > 0 and result['fps_cpu'] > 0 and result['parameters'] > 0
         assert result['train_cpu_seconds'] > 0
+        assert result['origin']['started']['commit'] and result['origin']['made_of']
     text = (tmp_path / 'peers_synthvis-cpu.md').read_text()
     assert '3 of 3 final runs are finished' in text
     assert 'commit' in text and 'Mask2Former-VIS' in text
@@ -205,3 +208,63 @@ def test_a_table_whose_data_set_is_missing_says_where_to_name_it(tmp_path, capsy
     assert load_tool('run_table').main(args) == 2
     assert 'nowhere/train.json is missing' in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def _execute_small(tmp_path, **options):
+    """Folder and start of a run of the full table's DeVIS, 6 iterations on tiny videos."""
+    data = tmp_path / 'data'
+    config = SynthVISConfig(frames=4, size=(32, 64))
+    generate_synthvis(data / 'main', {'train': 2, 'valid': 1, 'test': 1}, config)
+    table = Config.fromfile(ROOT / 'configs/benchmark/peers_synthvis.py')
+    table.train_frames = 16 * 6
+    table.entries.devis.options = options
+    spec = make_spec(table, 'devis', 1.0, 0)
+    folder = tmp_path / 'runs' / spec.name
+    return folder, lambda seconds: execute(spec, data, (32, 64), folder, seconds)
+
+
+def test_another_data_set_in_the_same_place_is_refused(tmp_path):
+    folder, run = _execute_small(tmp_path)
+    assert not run(0.0)
+    annotations = tmp_path / 'data/main/annotations/test_ytvis.json'
+    annotations.write_text(annotations.read_text() + ' ')
+    with pytest.raises(FolderMismatchError, match='annotations'):
+        run(0.0)
+
+
+def test_time_before_a_kill_counts(tmp_path):
+    folder, run = _execute_small(tmp_path)
+    assert not run(0.0)  # one iteration
+    spent = json.loads((folder / 'state.json').read_text())['train_seconds']
+    (folder / 'state.json').unlink()  # a killed process would not have written it
+    assert not run(0.0)
+    state = json.loads((folder / 'state.json').read_text())
+    assert state['iterations'] == 2 and state['train_seconds'] > spent > 0
+
+
+def test_a_training_that_diverges_is_a_result(tmp_path):
+    folder, run = _execute_small(tmp_path, **{'model.bbox_head.loss_cls.loss_weight': math.inf})
+    assert run(float('inf'))
+    result = json.loads((folder / 'result.json').read_text())
+    assert 'not a finite number' in result['diverged']
+    assert result['sets'] == {'valid': {'AP': 0.0}}
+    assert run(float('inf'))  # finished, not tried again
+    table = Config.fromfile(ROOT / 'configs/benchmark/peers_synthvis.py')
+    table.entries = {'devis': {**table.entries.devis, 'lr_factors': [1.0]}}
+    text, _ = make_report(table, folder.parent, {})
+    assert '| devis-lr1-seed0 | diverged |' in text
+
+
+def test_only_takes_names_of_the_table(tmp_path, capsys):
+    args = ['configs/benchmark/peers_synthvis.py', '--out', str(tmp_path), '--only', 'devsi']
+    assert load_tool('run_table').main(args) == 2
+    assert "['devsi']" in capsys.readouterr().err
+
+
+def test_every_way_of_resizing_gets_the_size():
+    resize = dict(type='RandomChoiceResize', scales=[(1, 1), (2, 2)], keep_ratio=False)
+    plain = dict(type='Resize', scale=(9, 9), keep_ratio=True)
+    pipeline = [dict(type='RandomChoice', transforms=[[dict(resize)], [dict(plain)]]), dict(plain)]
+    _resize_to(pipeline, (64, 32))
+    found = [steps[0] for steps in pipeline[0]['transforms']] + pipeline[1:]
+    assert found == 3 * [dict(type='Resize', scale=(64, 32), keep_ratio=True)]

@@ -58,3 +58,17 @@ def test_a_missing_part_is_named(tmp_path, own_set, missing):
     (own_set / missing).rename(tmp_path / 'elsewhere')
     with pytest.raises(FileNotFoundError, match=rf'{missing}.*data\.source'):
         make_data(_settings(tmp_path / 'root', own_set))
+
+
+def test_a_folder_with_another_set_is_refused_and_left_alone(tmp_path, own_set):
+    settings = _settings(tmp_path / 'root', own_set)
+    annotations = make_data(settings) / 'main/annotations/train_ytvis.json'
+    before = annotations.read_text()
+    with pytest.raises(ValueError, match='holds another data set'):
+        make_data({**settings, 'valid': 2})
+    assert annotations.read_text() == before
+
+
+def test_a_linked_set_has_no_subsets(tmp_path, own_set):
+    with pytest.raises(ValueError, match='subsets'):
+        make_data({**_settings(tmp_path / 'root', own_set), 'subsets': {'hard': {'videos': 2}}})

@@ -2,7 +2,7 @@
 
 python tools/benchmark/failure_gallery.py RESULTS.json GROUND_TRUTH.json IMAGES --out DIR
 
-Writes DIR/README.md and a picture for each video: some frames, prediction above ground truth.
+Writes DIR/README.md and a picture for each video: some frames, prediction left of ground truth.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def _paint(
 
 
 def draw(failure: Failure, images: Path, categories: Sequence[dict], frames: int) -> np.ndarray:
-    """Contact sheet of a video: one row for each of some frames, prediction and ground truth.
+    """Contact sheet of a video: two of some frames in a row, each prediction and ground truth.
 
     Returns:
         uint8 (H, W, 3), BGR.

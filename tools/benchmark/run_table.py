@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -22,13 +21,11 @@ from mmengine.config import Config, DictAction
 
 from mmdevis.benchmarking.data import make_data
 from mmdevis.benchmarking.plan import RunSpec, final_runs, first_runs, stages
+from mmdevis.benchmarking.provenance import ROOT, describe
 from mmdevis.benchmarking.report import best_factors, make_report
 from mmdevis.benchmarking.run import FolderMismatchError, execute
 from mmdevis.utils.allocator import keep_freed_memory
-from mmdevis.utils.env import collect
 from mmdevis.utils.files import write_text
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -39,24 +36,12 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('table', type=Path, help='table file, see configs/benchmark')
     parser.add_argument('--work-dir', type=Path, help='default work_dirs/benchmark/NAME')
     parser.add_argument('--out', type=Path, default=ROOT / 'docs/benchmarks')
-    parser.add_argument('--hours', type=float, default=float('inf'), help='time for all runs')
+    hours = 'time for all trainings; an evaluation may end minutes later'
+    parser.add_argument('--hours', type=float, default=float('inf'), help=hours)
     parser.add_argument('--only', nargs='+', metavar='ENTRY', help='train only these entries')
     parser.add_argument('--report-only', action='store_true', help='train nothing')
     parser.add_argument('--set', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE')
     return parser.parse_args(argv)
-
-
-def provenance(command: str) -> dict[str, str]:
-    """Where, when and with what the table was made."""
-    git = subprocess.run(
-        ['git', 'describe', '--always', '--dirty'], cwd=ROOT, capture_output=True, text=True
-    )
-    return {
-        'command': f'`{command}`',
-        'commit': git.stdout.strip() or 'not a git checkout',
-        'written': time.strftime('%Y-%m-%d %H:%M'),
-        **{k: v for k, v in collect().items() if k not in ('mmdevis', 'usable')},
-    }
 
 
 def execute_apart(*args: object) -> bool:
@@ -83,7 +68,7 @@ def main(argv: list[str] | None = None, run: Callable[..., bool] = execute_apart
     end = time.monotonic() + 3600 * args.hours
     size = tuple(table.data.settings.size)
     command = ' '.join(['python', 'tools/benchmark/run_table.py', *(argv or sys.argv[1:])])
-    how = provenance(command)
+    how = {'command': f'`{command}`', **describe()}
     subsets = list(table.data.subsets)
 
     def report() -> None:
@@ -92,6 +77,10 @@ def main(argv: list[str] | None = None, run: Callable[..., bool] = execute_apart
         write_text(args.out / f'{args.table.stem}.json', json.dumps(content, indent=1) + '\n')
 
     wanted = set(args.only or table.entries)
+    if unknown := sorted(wanted - table.entries.keys()):
+        known = ', '.join(table.entries)
+        print(f'error: --only: not in the table: {unknown}; it has {known}', file=sys.stderr)
+        return 2
     wanted |= {table.entries[e].get('starts_from') for e in wanted if e in table.entries}
 
     def run_all(specs: list[RunSpec]) -> bool:
@@ -124,7 +113,8 @@ def main(argv: list[str] | None = None, run: Callable[..., bool] = execute_apart
         print(f'error: {error}', file=sys.stderr)
         return 2
     report()
-    print('complete' if complete else 'not complete: give the same command again to go on')
+    done = 'complete' if args.only is None else f'complete for {", ".join(args.only)}'
+    print(done if complete else 'not complete: give the same command again to go on')
     print(args.out / f'{args.table.stem}.md')
     return 0
 
