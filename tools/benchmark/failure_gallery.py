@@ -89,7 +89,8 @@ def main(argv: list[str] | None = None) -> int:
         lines = [
             '# Failures',
             '',
-            f'Worst videos of `{args.results.name}`, by AP of the video.',
+            f'Worst videos of `{args.results}` against `{args.ground_truth}`, by AP of the video. '
+            f'Tracks that score under {args.score_thr:g} are not drawn.',
             '',
         ]
         for number, failure in enumerate(failures, start=1):
