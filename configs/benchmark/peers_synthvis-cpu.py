@@ -1,10 +1,5 @@
-# The same on two CPU cores: few frames of easier videos, small heads, and a backbone that has
-# learned from ImageNet: MOBILENETV2 is a checkpoint in MMDetection's layout.
-_base_ = [
-    './peers_synthvis.py',
-    '../devis/_base_/mobilenetv2.py',
-    '../devis/_base_/datasets/calm_videos.py',
-]
+# The same on two CPU cores: few frames of easier videos, and small heads.
+_base_ = ['./peers_synthvis.py', '../devis/_base_/datasets/calm_videos.py']
 
 note = (
     'Scaled down for two CPU cores: every model, but few training frames, three classes of large '
@@ -14,10 +9,9 @@ train_frames = 12_000
 
 data = dict(root='data/benchmark/synthvis-small', settings={{_base_.calm_videos}})
 
-backbone = {{_base_.mobilenetv2}}
-channels = [24, 32, 96, 320]
 num_classes = 3
 _devis = {
+    '_delete_': True,
     'model.bbox_head.num_classes': num_classes,
     'model.bbox_head.pixel_classifier.num_classes': num_classes,
 }
@@ -27,26 +21,11 @@ _small = dict(
 )
 _head = 'model.track_head'
 entries = dict(
-    # The paper trains on single frames (of COCO) first; here they count as training frames.
-    devis_images=dict(
-        is_stage=True,
-        config='configs/devis/devis_mobilenetv2_1xb8-1k-images_ytvis-style.py',
-        batch_size=8,
-        frames_per_sample=1,
-        share=0.6,
-        options=_devis,
-    ),
-    devis=dict(
-        starts_from='devis_images',
-        share=0.4,
-        config='configs/devis/devis_mobilenetv2_1xb2-2k_ytvis-style.py',
-        batch_size=2,
-        options=_devis,
-    ),
+    devis_images=dict(batch_size=8, options=_devis),
+    devis=dict(batch_size=2, options=_devis),
     mask2former=dict(
         batch_size=4,
         options={
-            f'{_head}.in_channels': channels,
             f'{_head}.num_classes': num_classes,
             f'{_head}.loss_cls.class_weight': [1.0] * num_classes + [0.1],
             f'{_head}.feat_channels': 128,
@@ -65,7 +44,6 @@ entries = dict(
     masktrack_rcnn=dict(
         batch_size=4,
         options={
-            'model.detector.neck.in_channels': channels,
             'model.detector.roi_head.bbox_head.num_classes': num_classes,
             'model.detector.roi_head.mask_head.num_classes': num_classes,
             'model.detector.neck.out_channels': 128,

@@ -1,35 +1,65 @@
 # DeVIS beside MMDetection's video instance segmentation models: full protocol, for a GPU.
 # Another one: name its config in `entries`, with what differs in the data.
-_base_ = './_base_/synthvis.py'
+_base_ = ['./_base_/synthvis.py', '../devis/_base_/mobilenetv2.py']
 
 title = 'DeVIS beside Mask2Former-VIS and MaskTrack R-CNN on SynthVIS'
 note = 'Full protocol.'
 train_frames = 640_000
 num_classes = 6
 
-# One backbone for all, with the same weights at the start for the same seed.
-backbone = dict(
-    type='ResNet',
-    depth=18,
-    base_channels=32,
-    num_stages=4,
-    out_indices=(0, 1, 2, 3),
-    frozen_stages=-1,
-    norm_cfg=dict(type='BN', requires_grad=True),
-    norm_eval=False,
-    style='pytorch',
-    zero_init_residual=False,
-    init_cfg=None,
-)
-channels = [32, 64, 128, 256]
+# One backbone for all, with the weights of MOBILENETV2, a checkpoint in MMDetection's layout.
+backbone = {{_base_.mobilenetv2}}
+channels = [24, 32, 96, 320]
+
+# The heads are as wide and deep as the peers' and as the paper's DeVIS.
+_dims = 256
+_ffn = {'ffn_cfg.embed_dims': _dims, 'ffn_cfg.feedforward_channels': 1024}
+_layers = {
+    'encoder': {'self_attn_cfg.embed_dims': _dims, **_ffn},
+    'decoder': {
+        'self_attn_cfg.embed_dims': _dims,
+        'cross_attn_cfg.embed_dims': _dims,
+        **_ffn,
+    },
+}
+_devis = {
+    'model.neck.out_channels': _dims,
+    'model.positional_encoding.num_feats': _dims // 2,
+    'model.encoder.num_layers': 6,
+    'model.decoder.num_layers': 6,
+    'model.bbox_head.num_classes': num_classes,
+    'model.bbox_head.embed_dims': _dims,
+    'model.bbox_head.layer_weights': (1 / 30, 2 / 30, 3 / 30, 4 / 30, 5 / 30, 15 / 30),
+    'model.bbox_head.mask_head.embed_dims': _dims,
+    'model.bbox_head.mask_head.feature_channels': (_dims, _dims, channels[0]),
+    'model.bbox_head.pixel_classifier.embed_dims': _dims,
+    'model.bbox_head.pixel_classifier.num_classes': num_classes,
+    **{
+        f'model.{part}.layer_cfg.{key}': value
+        for part, settings in _layers.items()
+        for key, value in settings.items()
+    },
+}
 
 entries = dict(
+    # The paper trains on single frames (of COCO) first; here they count as training frames.
+    devis_images=dict(
+        is_stage=True,
+        config='configs/devis/devis_mobilenetv2_1xb8-1k-images_ytvis-style.py',
+        batch_size=16,
+        frames_per_sample=1,
+        share=0.6,
+        options=_devis,
+    ),
     devis=dict(
         title='DeVIS (ours)',
-        config='configs/devis/devis_r18_1xb4-demo_synthvis.py',
+        starts_from='devis_images',
+        share=0.4,
+        config='configs/devis/devis_mobilenetv2_1xb2-2k_ytvis-style.py',
         batch_size=4,
         frames_per_sample=4,
-        lr_factors=[0.3, 1.0, 3.0],  # its config is made for training from scratch
+        lr_factors=[0.3, 1.0, 3.0],  # its config is made for training from a backbone only
+        options=_devis,
     ),
     mask2former=dict(
         title='Mask2Former-VIS',

@@ -79,6 +79,9 @@ def make_spec(table: Config, entry: str, lr_factor: float, seed: int) -> RunSpec
         options = {**base.get('options', {}), **settings.get('options', {})}
         settings = {**base, 'options': options}
     stage = settings.get('starts_from')
+    backbone = None if table.get('backbone') is None else table.backbone.to_dict()
+    if backbone is not None:
+        backbone.pop('_delete_', None)  # of a shared file, for configs that replace theirs by it
     return RunSpec(
         entry=entry,
         config=settings['config'],
@@ -88,7 +91,7 @@ def make_spec(table: Config, entry: str, lr_factor: float, seed: int) -> RunSpec
         batch_size=settings['batch_size'],
         frames_per_sample=settings['frames_per_sample'],
         train_frames=round(settings.get('share', 1.0) * table.train_frames),
-        backbone=None if table.get('backbone') is None else table.backbone.to_dict(),
+        backbone=backbone,
         backbone_at=settings.get('backbone_at', 'model.backbone'),
         weights_of=None if source is None else trained.name,
         starts_from=None if stage is None else make_spec(table, stage, 1.0, seed).name,

@@ -184,6 +184,24 @@ def test_peers_train_resume_and_are_reported(tmp_path, capsys):
     assert 'other settings (train_frames)' in capsys.readouterr().err
 
 
+@pytest.mark.parametrize('path', ROOT.glob('configs/benchmark/peers*.py'), ids=lambda p: p.stem)
+def test_models_of_a_table_of_peers_share_the_backbone_and_the_width(path, tmp_path):
+    from mmdet.registry import MODELS
+
+    table = Config.fromfile(path)
+    widths = []
+    for spec in stages(table, 0) + final_runs(table, dict.fromkeys(table.entries, 1.0)):
+        cfg = adapt_config(spec, tmp_path, (96, 160), tmp_path)
+        model = MODELS.build(cfg.model)
+        backbone = model.get_submodule(spec.backbone_at.removeprefix('model.'))
+        assert type(backbone).__name__ == 'MobileNetV2' and backbone.out_indices == (1, 2, 4, 6)
+        if spec.seed == 0:
+            found = cfg.model.get('bbox_head') or cfg.model.get('track_head')
+            widths.append(found.get('embed_dims') or found.get('out_channels'))
+    masktrack_width = cfg.model.detector.neck.out_channels
+    assert set(widths) - {None} == {masktrack_width}
+
+
 def test_every_row_of_the_ladder_builds(tmp_path):
     from mmdet.registry import MODELS
 
@@ -211,13 +229,14 @@ def test_a_table_whose_data_set_is_missing_says_where_to_name_it(tmp_path, capsy
 
 
 def _execute_small(tmp_path, **options):
-    """Folder and start of a run of the full table's DeVIS, 6 iterations on tiny videos."""
+    """Folder and start of a run of DeVIS without a first stage, 6 iterations on tiny videos."""
     data = tmp_path / 'data'
     config = SynthVISConfig(frames=4, size=(32, 64))
     generate_synthvis(data / 'main', {'train': 2, 'valid': 1, 'test': 1}, config)
-    table = Config.fromfile(ROOT / 'configs/benchmark/peers_synthvis.py')
-    table.train_frames = 16 * 6
-    table.entries.devis.options = options
+    table = Config.fromfile(ROOT / 'configs/benchmark/peers_synthvis-cpu.py')
+    table.train_frames = 8 * 6
+    table.entries.devis.update(starts_from=None, share=1.0)
+    table.entries.devis.options.update(options)
     spec = make_spec(table, 'devis', 1.0, 0)
     folder = tmp_path / 'runs' / spec.name
     return folder, lambda seconds: execute(spec, data, (32, 64), folder, seconds)
@@ -249,7 +268,7 @@ def test_a_training_that_diverges_is_a_result(tmp_path):
     assert 'not a finite number' in result['diverged']
     assert result['sets'] == {'valid': {'AP': 0.0}}
     assert run(float('inf'))  # finished, not tried again
-    table = Config.fromfile(ROOT / 'configs/benchmark/peers_synthvis.py')
+    table = Config.fromfile(ROOT / 'configs/benchmark/peers_synthvis-cpu.py')
     table.entries = {'devis': {**table.entries.devis, 'lr_factors': [1.0]}}
     text, _ = make_report(table, folder.parent, {})
     assert '| devis-lr1-seed0 | diverged |' in text
