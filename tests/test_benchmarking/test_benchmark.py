@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from mmengine.config import Config
+from mmengine.registry import init_default_scope
 
 from mmdevis.benchmarking.adapt import _resize_to, adapt_config
 from mmdevis.benchmarking.plan import final_runs, first_runs, make_spec, rows, stages
@@ -188,6 +189,7 @@ def test_peers_train_resume_and_are_reported(tmp_path, capsys):
 def test_models_of_a_table_of_peers_share_the_backbone_and_the_width(path, tmp_path):
     from mmdet.registry import MODELS
 
+    init_default_scope('mmdet')
     table = Config.fromfile(path)
     widths = []
     for spec in stages(table, 0) + final_runs(table, dict.fromkeys(table.entries, 1.0)):
@@ -230,10 +232,11 @@ def test_a_table_whose_data_set_is_missing_says_where_to_name_it(tmp_path, capsy
 
 def _execute_small(tmp_path, **options):
     """Folder and start of a run of DeVIS without a first stage, 6 iterations on tiny videos."""
-    data = tmp_path / 'data'
-    config = SynthVISConfig(frames=4, size=(32, 64))
-    generate_synthvis(data / 'main', {'train': 2, 'valid': 1, 'test': 1}, config)
     table = Config.fromfile(ROOT / 'configs/benchmark/peers_synthvis-cpu.py')
+    data = tmp_path / 'data'
+    settings = {**table.data.settings.to_dict(), 'frames': 4, 'size': (32, 64)}
+    config = SynthVISConfig.preset(table.data.difficulty, **settings)
+    generate_synthvis(data / 'main', {'train': 2, 'valid': 1, 'test': 1}, config)
     table.train_frames = 8 * 6
     table.entries.devis.update(starts_from=None, share=1.0)
     table.entries.devis.options.update(options)
@@ -269,7 +272,8 @@ def test_a_training_that_diverges_is_a_result(tmp_path):
     assert result['sets'] == {'valid': {'AP': 0.0}}
     assert run(float('inf'))  # finished, not tried again
     table = Config.fromfile(ROOT / 'configs/benchmark/peers_synthvis-cpu.py')
-    table.entries = {'devis': {**table.entries.devis, 'lr_factors': [1.0]}}
+    row = dict(starts_from=None, lr_factors=[1.0])
+    table.entries = {'devis': {**table.entries.devis, **row}}
     text, _ = make_report(table, folder.parent, {})
     assert '| devis-lr1-seed0 | diverged |' in text
 
