@@ -79,8 +79,12 @@ def _rows(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _commit(result: dict) -> str:
-    origin = result.get('origin', {}).get('started', {})
-    return origin.get('commit', 'a commit that was not recorded')
+    started = result.get('origin', {}).get('started', {})
+    return started.get('commit', 'a commit that was not recorded')
+
+
+def _threads(result: dict) -> str:
+    return result.get('origin', {}).get('started', {}).get('threads', 'not recorded')
 
 
 def _backbone(result: dict) -> str:
@@ -190,7 +194,8 @@ def make_report(table: Config, folder: Path, provenance: dict) -> tuple[str, dic
         lines += ['## Directions of the paper', '', *(f'- {s}.' for s in statements), '']
     lines += ['## How', '', *(f'- {k}: {v}' for k, v in provenance.items()), '']
     finished = [*sweep.values(), *results.values()]
-    for name, describe in (('runs started at', _commit), ('backbone', _backbone)):
+    of_runs = {'commits of runs': _commit, 'threads of a run': _threads, 'backbone': _backbone}
+    for name, describe in of_runs.items():
         lines.insert(-1, f'- {name}: {", ".join(sorted({describe(r) for r in finished})) or "-"}')
     content = {
         'provenance': provenance,

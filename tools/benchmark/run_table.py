@@ -69,6 +69,7 @@ def main(argv: list[str] | None = None, run: Callable[..., bool] = execute_apart
     size = tuple(table.data.settings.size)
     command = ' '.join(['python', 'tools/benchmark/run_table.py', *(argv or sys.argv[1:])])
     how = {'command': f'`{command}`', **describe()}
+    del how['threads']  # of this process; each run notes its own
     subsets = list(table.data.subsets)
 
     def report() -> None:
