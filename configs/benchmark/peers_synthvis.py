@@ -13,32 +13,28 @@ channels = [24, 32, 96, 320]
 
 # The heads are as wide and deep as the peers' and as the paper's DeVIS.
 _dims = 256
-_ffn = {'ffn_cfg.embed_dims': _dims, 'ffn_cfg.feedforward_channels': 1024}
-_layers = {
-    'encoder': {'self_attn_cfg.embed_dims': _dims, **_ffn},
-    'decoder': {
-        'self_attn_cfg.embed_dims': _dims,
-        'cross_attn_cfg.embed_dims': _dims,
-        **_ffn,
-    },
-}
+_encoder = 'model.encoder.layer_cfg.'
+_decoder = 'model.decoder.layer_cfg.'
+_head = 'model.bbox_head.'
 _devis = {
     'model.neck.out_channels': _dims,
     'model.positional_encoding.num_feats': _dims // 2,
     'model.encoder.num_layers': 6,
     'model.decoder.num_layers': 6,
-    'model.bbox_head.num_classes': num_classes,
-    'model.bbox_head.embed_dims': _dims,
-    'model.bbox_head.layer_weights': (1 / 30, 2 / 30, 3 / 30, 4 / 30, 5 / 30, 15 / 30),
-    'model.bbox_head.mask_head.embed_dims': _dims,
-    'model.bbox_head.mask_head.feature_channels': (_dims, _dims, channels[0]),
-    'model.bbox_head.pixel_classifier.embed_dims': _dims,
-    'model.bbox_head.pixel_classifier.num_classes': num_classes,
-    **{
-        f'model.{part}.layer_cfg.{key}': value
-        for part, settings in _layers.items()
-        for key, value in settings.items()
-    },
+    _encoder + 'self_attn_cfg.embed_dims': _dims,
+    _encoder + 'ffn_cfg.embed_dims': _dims,
+    _encoder + 'ffn_cfg.feedforward_channels': 1024,
+    _decoder + 'self_attn_cfg.embed_dims': _dims,
+    _decoder + 'cross_attn_cfg.embed_dims': _dims,
+    _decoder + 'ffn_cfg.embed_dims': _dims,
+    _decoder + 'ffn_cfg.feedforward_channels': 1024,
+    _head + 'num_classes': num_classes,
+    _head + 'embed_dims': _dims,
+    _head + 'layer_weights': (1 / 30, 2 / 30, 3 / 30, 4 / 30, 5 / 30, 15 / 30),
+    _head + 'mask_head.embed_dims': _dims,
+    _head + 'mask_head.feature_channels': (_dims, _dims, channels[0]),
+    _head + 'pixel_classifier.embed_dims': _dims,
+    _head + 'pixel_classifier.num_classes': num_classes,
 }
 
 entries = dict(

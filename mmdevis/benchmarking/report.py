@@ -78,21 +78,19 @@ def _rows(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     return ['| ' + ' | '.join(line) + ' |' for line in lines] + ['']
 
 
-def _commit(result: dict) -> str:
+def _about_run(result: dict) -> dict[str, str]:
+    """What the report says about its runs."""
     started = result.get('origin', {}).get('started', {})
-    return started.get('commit', 'a commit that was not recorded')
-
-
-def _threads(result: dict) -> str:
-    return result.get('origin', {}).get('started', {}).get('threads', 'not recorded')
-
-
-def _backbone(result: dict) -> str:
     backbone = result['spec'].get('backbone')
-    if backbone is None:
-        return 'as in its config'
-    weights = (backbone.get('init_cfg') or {}).get('checkpoint')
-    return f'{backbone["type"]}, ' + (f'weights of {weights}' if weights else 'from scratch')
+    start = 'as in its config'
+    if backbone is not None:
+        weights = (backbone.get('init_cfg') or {}).get('checkpoint')
+        start = f'{backbone["type"]}, {f"weights of {weights}" if weights else "from scratch"}'
+    return {
+        'commits of runs': started.get('commit', 'a commit that was not recorded'),
+        'threads of a run': started.get('threads', 'not recorded'),
+        'backbone': start,
+    }
 
 
 def make_report(table: Config, folder: Path, provenance: dict) -> tuple[str, dict]:
@@ -113,7 +111,7 @@ def make_report(table: Config, folder: Path, provenance: dict) -> tuple[str, dic
     entries = shown_entries(table)
     of_entry: dict[str, list[dict]] = defaultdict(list)
     for spec in runs:
-        if spec.name in results:
+        if spec.name in results and 'diverged' not in results[spec.name]:
             of_entry[spec.entry].append(results[spec.name])
 
     lines = [f'# {table.title}', '', table.get('note', ''), '']
@@ -140,7 +138,7 @@ def make_report(table: Config, folder: Path, provenance: dict) -> tuple[str, dic
     lines += _rows(['model', *_SCORES, *(f'AP, {s}' for s in subsets)], rows)
     rows = []
     for entry, settings in entries.items():
-        done = [r for r in of_entry[entry] if 'diverged' not in r]
+        done = of_entry[entry]
         source = settings.get('weights_of')
         trained = [] if source else done
         factor = best.get(source or entry)
@@ -173,10 +171,7 @@ def make_report(table: Config, folder: Path, provenance: dict) -> tuple[str, dic
     rows = [
         [
             s.title,
-            *(
-                _cell([r['errors']['alone'][k]['AP'] for r in of_entry[e] if 'errors' in r])
-                for k in ERROR_KINDS
-            ),
+            *(_cell([r['errors']['alone'][k]['AP'] for r in of_entry[e]]) for k in ERROR_KINDS),
         ]
         for e, s in entries.items()
     ]
@@ -192,11 +187,12 @@ def make_report(table: Config, folder: Path, provenance: dict) -> tuple[str, dic
         statements.append(text)
     if statements:
         lines += ['## Directions of the paper', '', *(f'- {s}.' for s in statements), '']
-    lines += ['## How', '', *(f'- {k}: {v}' for k, v in provenance.items()), '']
-    finished = [*sweep.values(), *results.values()]
-    of_runs = {'commits of runs': _commit, 'threads of a run': _threads, 'backbone': _backbone}
-    for name, describe in of_runs.items():
-        lines.insert(-1, f'- {name}: {", ".join(sorted({describe(r) for r in finished})) or "-"}')
+    about: dict[str, set[str]] = defaultdict(set)
+    for result in (*sweep.values(), *results.values()):
+        for name, text in _about_run(result).items():
+            about[name].add(text)
+    of_runs = {name: ', '.join(sorted(texts)) for name, texts in about.items()}
+    lines += ['## How', '', *(f'- {k}: {v}' for k, v in {**provenance, **of_runs}.items()), '']
     content = {
         'provenance': provenance,
         'table': table.to_dict(),
